@@ -1,0 +1,54 @@
+/** The contract between the core and whatever turns an image into a vector. */
+import type { Problem } from "../errors.ts";
+import type { ImageBytes, ImageFacts } from "./protocol.ts";
+
+/** Whether a backend serves, and if not, why and since when it may again. */
+export type BackendState =
+  | { readonly kind: "ready" }
+  | { readonly kind: "loading"; readonly why: string }
+  | { readonly kind: "unavailable"; readonly why: string };
+
+/** Milliseconds by stage, for `Server-Timing`. */
+export type StageTimings = Partial<
+  Record<"fetch" | "decode" | "queue" | "infer" | "upstream", number>
+>;
+
+export interface EmbedJob {
+  /** Given away: `memory` bytes come back in the outcome. */
+  readonly image: ImageBytes;
+  /** Aborts when the caller has left; the work is then dropped as soon as it can be. */
+  readonly signal: AbortSignal;
+  /** `performance.now()` by which the outcome must be there. */
+  readonly deadline: number;
+}
+
+/** A vector as its model gives it. */
+export interface Embedding {
+  /** Exactly what made it, such as `clip-ViT-B-32@synthetic`. */
+  readonly model: string;
+  /** float32, [dimensions], not normalised. */
+  readonly vector: Float32Array;
+}
+
+export interface BackendOutcome {
+  /** Present when the bytes decoded, even if the model then failed: such bytes are worth keeping. */
+  readonly facts?: ImageFacts;
+  /** The bytes of a `memory` image, given back. */
+  readonly bytes?: Uint8Array<ArrayBuffer>;
+  readonly result: Embedding | Problem;
+  readonly timings: StageTimings;
+}
+
+/** One image model. Implementations never throw: a failure is an outcome. */
+export interface ImageBackend {
+  /** What requests call it: `clip-ViT-B-32`, `nv-dinov2`. */
+  readonly id: string;
+  /** Ids that name what is loaded exactly, such as `clip-ViT-B-32@synthetic`. */
+  readonly exactId: string;
+  /** Length of its vectors. */
+  readonly dimensions: number;
+  state(): BackendState;
+  /** The problem that a request would meet before any work is done for it, if one is known now. */
+  admission(): Problem | undefined;
+  embed(job: EmbedJob): Promise<BackendOutcome>;
+}

@@ -1,0 +1,269 @@
+/**
+ * The settings: one table that makes the environment names, the flags of `serve`, `--help` and the
+ * README's table. Only `main.ts` reads the process's environment; everything else is handed a `Config`.
+ */
+
+/** The result of parsing one setting: a value, or what is allowed instead. */
+type Parsed<T> = { readonly value: T } | { readonly allowed: string };
+
+/** One row of the table. */
+export interface Setting<T> {
+  /** Reads the text of the environment or of a flag. */
+  readonly parse: (text: string) => Parsed<T>;
+  readonly fallback: T;
+  /** How the default is written in `--help` and in the README. */
+  readonly shownDefault: string;
+  /** One sentence for `--help` and the README. */
+  readonly doc: string;
+  /** Secrets are never a flag and never printed. */
+  readonly secret: boolean;
+}
+
+interface Row<T> {
+  readonly fallback: T;
+  readonly doc: string;
+  readonly shownDefault?: string;
+}
+
+function setting<T>(row: Row<T>, parse: (text: string) => Parsed<T>, secret = false): Setting<T> {
+  const shownDefault = row.shownDefault ?? String(row.fallback);
+  return { parse, fallback: row.fallback, shownDefault, doc: row.doc, secret };
+}
+
+function integer(row: Row<number> & { readonly min: number; readonly max: number }) {
+  const allowed = `a whole number from ${row.min} to ${row.max}`;
+  return setting<number>(row, (text) => {
+    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    return value >= row.min && value <= row.max ? { value } : { allowed };
+  });
+}
+
+function text(row: Row<string>, options: { readonly secret?: boolean } = {}) {
+  return setting<string>(row, (value) => ({ value }), options.secret ?? false);
+}
+
+function choice<const T extends string>(row: Row<NoInfer<T>> & { readonly of: readonly T[] }) {
+  return setting<T>(row, (input) => {
+    const value = row.of.find((one) => one === input);
+    return value === undefined ? { allowed: `one of ${row.of.join(", ")}` } : { value };
+  });
+}
+
+function toggle(row: Row<boolean>) {
+  return setting<boolean>(row, (input) => {
+    if (["true", "1", "yes", "on"].includes(input.toLowerCase())) return { value: true };
+    if (["false", "0", "no", "off"].includes(input.toLowerCase())) return { value: false };
+    return { allowed: "true or false" };
+  });
+}
+
+function list(
+  row: Row<readonly string[]> & { readonly each: RegExp; readonly allowed: string },
+): Setting<readonly string[]> {
+  const shownDefault = row.fallback.length === 0 ? "none" : `\`${row.fallback.join(",")}\``;
+  return setting<readonly string[]>({ ...row, shownDefault }, (input) => {
+    const value = input
+      .split(",")
+      .map((part) => part.trim())
+      .filter((part) => part !== "");
+    return value.every((part) => row.each.test(part)) ? { value } : { allowed: row.allowed };
+  });
+}
+
+/** An origin such as `https://ai.api.nvidia.com`, without a path; empty where there is none. */
+function origin(row: Row<string>) {
+  const allowed = "an origin such as https://host:port, without path, user name or password";
+  return setting<string>(row, (input) => {
+    if (!URL.canParse(input)) return { allowed };
+    const url = new URL(input);
+    const plain = /^https?:$/.test(url.protocol) && url.pathname === "/" && !url.username;
+    return plain && !url.search && !url.hash ? { value: url.origin } : { allowed };
+  });
+}
+
+const MIB = 1024 * 1024;
+
+/** Every setting. The order is the order of `--help` and of the README. */
+export const settings = {
+  PORT: integer({ fallback: 8000, min: 0, max: 65_535, doc: "TCP port; 0 takes a free one." }),
+  HOST: text({ fallback: "0.0.0.0", doc: "Address to listen on." }),
+  CLIP_WEIGHTS: choice({
+    of: ["openai", "synthetic"],
+    fallback: "openai",
+    doc: "`openai`: the published weights. `synthetic`: seeded stand-ins for tests and demos, whose vectors mean nothing.",
+  }),
+  EXIF_ORIENTATION: choice({
+    of: ["apply", "ignore"],
+    fallback: "apply",
+    doc: "Whether a photo is turned upright by its EXIF tag first; `ignore` gives the vectors of the original service.",
+  }),
+  NVIDIA_API_KEY: text(
+    { fallback: "", shownDefault: "none", doc: "Key of NVIDIA's hosted models, for `nv-dinov2`." },
+    { secret: true },
+  ),
+  NVIDIA_API_KEY_FILE: text({
+    fallback: "",
+    shownDefault: "none",
+    doc: "File that holds the key instead; otherwise systemd's `$CREDENTIALS_DIRECTORY/nvidia_api_key`.",
+  }),
+  NVIDIA_BASE_URL: origin({
+    fallback: "",
+    shownDefault: "NVIDIA's own",
+    doc: "Replaces every NVIDIA origin, the polling one too.",
+  }),
+  MODELS_DIR: text({
+    fallback: "",
+    shownDefault: "`$STATE_DIRECTORY/models`, else `models`",
+    doc: "Folder of the weights and of what is made from them.",
+  }),
+  DOWNLOADS_DIR: text({
+    fallback: "",
+    shownDefault: "`$STATE_DIRECTORY/downloads`, else `downloads`",
+    doc: "Folder that keeps the received images.",
+  }),
+  DOWNLOADS_KEEP: toggle({
+    fallback: true,
+    doc: "Whether the three `/vectorize-*` requests keep the received bytes.",
+  }),
+  DOWNLOADS_MIN_FREE_BYTES: integer({
+    fallback: 1024 * MIB,
+    min: 0,
+    max: 1e15,
+    doc: "Space that must stay free on the disk of `DOWNLOADS_DIR`; below it images are refused with 507.",
+  }),
+  HTTPS_PROXY: text({
+    fallback: "",
+    shownDefault: "none",
+    doc: "Proxy for calls to NVIDIA. Image URLs never go through it.",
+  }),
+  NO_PROXY: text({
+    fallback: "",
+    shownDefault: "none",
+    doc: "Hosts that are called without the proxy.",
+  }),
+  CORS_ORIGINS: list({
+    fallback: ["http://localhost:3000", "http://localhost:5173"],
+    each: /^(\*|https?:\/\/[^\s/]+)$/,
+    allowed: "origins such as https://app.example.com, separated by commas, or *",
+    doc: "Web origins whose pages may call the service; `*` for all.",
+  }),
+  MAX_BODY_BYTES: integer({
+    fallback: 64 * MIB,
+    min: 1024,
+    max: 1024 * MIB,
+    doc: "Largest request body.",
+  }),
+  MAX_IMAGE_BYTES: integer({
+    fallback: 20 * MIB,
+    min: 1024,
+    max: 1024 * MIB,
+    doc: "Largest image, however it arrives.",
+  }),
+  MAX_PIXELS: integer({
+    fallback: 100_000_000,
+    min: 1,
+    max: 1_000_000_000,
+    doc: "Most pixels of an image (width × height), checked before decoding.",
+  }),
+  FETCH_TIMEOUT_MS: integer({
+    fallback: 10_000,
+    min: 100,
+    max: 60_000,
+    doc: "Deadline for fetching one image URL, redirects included.",
+  }),
+  FETCH_ALLOW: list({
+    fallback: [],
+    each: /^[0-9A-Za-z.:[\]/_-]+$/,
+    allowed: "host, host:port, CIDR or CIDR:port, separated by commas",
+    doc: "Non-public hosts that image URLs may reach: `host`, `host:port`, CIDR or `CIDR:port`; without a port, every port.",
+  }),
+  WORKERS: integer({
+    fallback: 0,
+    shownDefault: "one for each core, at most 4",
+    min: 0,
+    max: 64,
+    doc: "Worker threads; the cores are divided among them.",
+  }),
+  QUEUE_LIMIT: integer({
+    fallback: 64,
+    min: 0,
+    max: 10_000,
+    doc: "Images that may wait for a worker; one more is refused with 503.",
+  }),
+  REQUEST_TIMEOUT_MS: integer({
+    fallback: 60_000,
+    min: 1_000,
+    max: 600_000,
+    doc: "Deadline of one request, from its last byte to its answer.",
+  }),
+  LOG_LEVEL: choice({
+    of: ["debug", "info", "warn", "error"],
+    fallback: "info",
+    doc: "Least important log line that is written.",
+  }),
+  LOG_FORMAT: choice({
+    of: ["auto", "json", "text"],
+    fallback: "auto",
+    doc: "`auto` writes text on a terminal and JSON elsewhere.",
+  }),
+} as const satisfies Record<string, Setting<unknown>>;
+
+export type SettingName = keyof typeof settings;
+
+/** Every setting's value, under the setting's own name. */
+export type Config = {
+  readonly [Name in SettingName]: (typeof settings)[Name] extends Setting<infer T> ? T : never;
+};
+
+/** The flag of a setting: `MAX_PIXELS` is `--max-pixels`. */
+export function flagOf(name: string): string {
+  return `--${name.toLowerCase().replaceAll("_", "-")}`;
+}
+
+/**
+ * Reads every setting: a flag wins over the environment, the environment over the default. An empty
+ * variable counts as unset.
+ *
+ * @param environment names and texts as the process got them; unknown names are not ours to judge.
+ * @param flags setting name → text.
+ * @returns the whole configuration, or one sentence for every setting that does not parse.
+ */
+export function parseConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  flags: Readonly<Partial<Record<SettingName, string>>> = {},
+): { readonly config: Config } | { readonly faults: readonly string[] } {
+  const faults: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, row] of Object.entries<Setting<unknown>>(settings)) {
+    const given = flags[name as SettingName] ?? (environment[name] || undefined);
+    if (given === undefined) {
+      values[name] = row.fallback;
+      continue;
+    }
+    const parsed = row.parse(given);
+    if ("value" in parsed) values[name] = parsed.value;
+    else
+      faults.push(
+        `${name} is ${row.secret ? "not usable" : `"${given}"`}: it must be ${parsed.allowed}`,
+      );
+  }
+  faults.push(...relationFaults(values as Config, faults.length > 0));
+  return faults.length > 0 ? { faults } : { config: values as Config };
+}
+
+/** Limits that only make sense together. */
+function relationFaults(config: Config, broken: boolean): string[] {
+  if (broken) return [];
+  const faults: string[] = [];
+  if (config.MAX_IMAGE_BYTES > config.MAX_BODY_BYTES) {
+    faults.push(
+      `MAX_IMAGE_BYTES is "${config.MAX_IMAGE_BYTES}": it must be at most MAX_BODY_BYTES (${config.MAX_BODY_BYTES})`,
+    );
+  }
+  if (config.FETCH_TIMEOUT_MS >= config.REQUEST_TIMEOUT_MS) {
+    faults.push(
+      `FETCH_TIMEOUT_MS is "${config.FETCH_TIMEOUT_MS}": it must be less than REQUEST_TIMEOUT_MS (${config.REQUEST_TIMEOUT_MS})`,
+    );
+  }
+  return faults;
+}

@@ -1,0 +1,21 @@
+/** Bounds that are not settings: nobody should need to change them. Settings are in `config.ts`. */
+export const limits = {
+  /** Images that one inference takes at most: beyond it throughput no longer grows. */
+  maxBatch: 8,
+  /** Redirects that an image fetch follows. */
+  maxRedirects: 5,
+  /** Characters of an image URL. */
+  maxUrlChars: 8192,
+  /** Characters of a `filename` that are echoed back. */
+  maxFilenameChars: 255,
+  /** Characters of a client's `X-Request-Id` that are believed. */
+  maxRequestIdChars: 128,
+  /** Uploads up to this many bytes stay in memory; larger ones go to disk as they arrive. */
+  maxUploadInMemoryBytes: 256 * 1024,
+  /** Longest wait for a worker to load its model and run it once. */
+  warmUpTimeoutMs: 120_000,
+  /** From the first signal to the end of the process. */
+  shutdownTimeoutMs: 29_000,
+  /** How long the rest of a refused body is read and thrown away. */
+  drainTimeoutMs: 1_000,
+} as const;
