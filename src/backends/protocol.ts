@@ -3,9 +3,7 @@
  * copied: after a task is posted its `memory` bytes are gone from the sender.
  */
 import type { ProblemCode } from "../errors.ts";
-
-/** The image formats that are decoded, by the extension under which their bytes are kept. */
-export type ImageFormat = "jpg" | "png" | "webp" | "gif" | "avif" | "tif";
+import type { ImageFormat } from "../image/signature.ts";
 
 /** An image's bytes as received: in memory, or in a file that nobody changes meanwhile. */
 export type ImageBytes =

@@ -1,0 +1,140 @@
+import sharp, { type Metadata, type Sharp } from "sharp";
+import type { DecodeOptions, ImageBytes, ImageFacts } from "../src/backends/protocol.ts";
+import { Problem } from "../src/errors.ts";
+import { cmykToRgb } from "../src/image/cmyk.ts";
+import type { ImageFormat } from "../src/image/signature.ts";
+import { signatureBytes, sniffFormat } from "../src/image/signature.ts";
+
+/** An image's pixels, upright if it was to be turned. */
+export interface Pixels {
+  /** uint8, [height, width, 3], interleaved R, G, B. */
+  readonly rgb: Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Pixels, and what is known of the bytes that they were read from. */
+export interface DecodedImage extends Pixels {
+  readonly facts: ImageFacts;
+}
+
+/** Which byte of a 16-bit sample holds the upper bits: all platforms served are little-endian. */
+const highByte = 1;
+
+/** libvips's readers of the formats that are decoded; HEIF is AVIF's container. */
+const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"].flatMap((name) => [
+  `VipsForeignLoad${name}Buffer`,
+  `VipsForeignLoad${name}File`,
+]);
+
+const formatNames = {
+  jpg: "a JPEG",
+  png: "a PNG",
+  webp: "a WebP",
+  gif: "a GIF",
+  avif: "an AVIF",
+  tif: "a TIFF",
+} as const satisfies Record<ImageFormat, string>;
+
+/**
+ * Sets libvips up for a worker: one thread an image, nothing kept between images, and no reader but
+ * those of the decoded formats. It holds for the whole process; calling it again changes nothing.
+ */
+export function configureSharp(): void {
+  sharp.concurrency(1);
+  sharp.cache(false);
+  sharp.block({ operation: ["VipsForeignLoad"] });
+  sharp.unblock({ operation: loaders });
+}
+
+/**
+ * Decodes the first frame of an image to the pixels that the reference sees: alpha dropped, palette
+ * expanded, gray replicated, colour profiles ignored, CMYK by formula. Two things differ on purpose:
+ * the orientation is applied unless told otherwise, and 16-bit samples keep their high byte, also in
+ * gray, which Pillow turns white.
+ *
+ * @param image is only read: `memory` bytes may be transferred once the promise is settled.
+ * @throws Problem `unsupported-image` when the signature is not one of a decoded format,
+ *   `too-many-pixels` by the header alone, `undecodable-image` when the bytes are cut short or corrupt.
+ */
+export async function decodeImage(
+  image: ImageBytes,
+  options: DecodeOptions,
+): Promise<DecodedImage> {
+  const format = await readFormat(image);
+  const picture = openPicture(image, format, options);
+  const header = await picture.metadata().catch((error) => refuse(format, error));
+  const { width, height } = header;
+  if (width * height > options.maxPixels) {
+    throw new Problem(
+      "too-many-pixels",
+      `The image has ${width}×${height} pixels, more than the limit of ${options.maxPixels}: send a smaller one.`,
+    );
+  }
+  const pixels = await readPixels(picture, header).catch((error) => refuse(format, error));
+  return { ...pixels, facts: { sha256: await digest(image), format, width, height } };
+}
+
+async function readFormat(image: ImageBytes): Promise<ImageFormat> {
+  const head =
+    image.kind === "memory"
+      ? image.bytes.subarray(0, signatureBytes)
+      : await Bun.file(image.path).slice(0, signatureBytes).bytes();
+  const sniffed = sniffFormat(head);
+  if (typeof sniffed === "string") return sniffed;
+  throw new Problem(
+    "unsupported-image",
+    `This is ${sniffed.unsupported}; JPEG, PNG, WebP, GIF, AVIF and TIFF are decoded.`,
+  );
+}
+
+function openPicture(image: ImageBytes, format: ImageFormat, options: DecodeOptions): Sharp {
+  return sharp(image.kind === "memory" ? image.bytes : image.path, {
+    // A TIFF's orientation is part of how its rows are stored: Pillow applies it while it loads.
+    autoOrient: options.orientation === "apply" || format === "tif",
+    failOn: "error",
+    ignoreIcc: true,
+    // The header is checked by decodeImage, which can then name the size.
+    limitInputPixels: false,
+  });
+}
+
+async function readPixels(picture: Sharp, header: Metadata): Promise<Pixels> {
+  if (header.space === "cmyk") return readCmykPixels(picture, header);
+  const { data, info } = await picture
+    .removeAlpha()
+    .toColourspace("srgb")
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  if (info.channels !== 3) throw new RangeError(`${info.channels} channels instead of 3`);
+  return { rgb: data, width: info.width, height: info.height };
+}
+
+/** Reads ink as it is stored, since libvips's own conversion goes through a colour profile. */
+async function readCmykPixels(picture: Sharp, header: Metadata): Promise<Pixels> {
+  const is16Bit = header.depth === "ushort";
+  const { data, info } = await picture
+    .pipelineColourspace("cmyk")
+    .toColourspace("cmyk")
+    .raw({ depth: is16Bit ? "ushort" : "uchar" })
+    .toBuffer({ resolveWithObject: true });
+  const ink = is16Bit ? data.filter((_, index) => index % 2 === highByte) : data;
+  return { rgb: cmykToRgb(ink, info.channels), width: info.width, height: info.height };
+}
+
+/** What sharp says may hold a path, so it goes to the log alone. */
+function refuse(format: ImageFormat, cause: unknown): never {
+  throw new Problem(
+    "undecodable-image",
+    `The bytes start like ${formatNames[format]} but are truncated or corrupt: send the complete file again.`,
+    { cause },
+  );
+}
+
+/** SHA-256 in lower-case hex; a file is read piece by piece. */
+async function digest(image: ImageBytes): Promise<string> {
+  const hasher = new Bun.CryptoHasher("sha256");
+  if (image.kind === "memory") hasher.update(image.bytes);
+  else for await (const piece of Bun.file(image.path).stream()) hasher.update(piece);
+  return hasher.digest("hex");
+}
