@@ -1,0 +1,76 @@
+import { test } from "bun:test";
+import fc from "fast-check";
+import { parseSafetensors } from "../../src/models/safetensors.ts";
+import { accessBytes, safetensorsFile } from "../support/safetensors.ts";
+
+const size = fc.oneof(fc.nat({ max: 40 }), fc.integer(), fc.double());
+const entry = fc.record(
+  {
+    dtype: fc.constantFrom("F32", "F16", "U8", "I64", "toString", 4),
+    shape: fc.oneof(fc.array(size, { maxLength: 3 }), fc.jsonValue()),
+    data_offsets: fc.oneof(fc.tuple(size, size), fc.jsonValue()),
+  },
+  { requiredKeys: [] },
+);
+const header = fc.oneof(
+  fc.dictionary(fc.string(), fc.oneof(entry, fc.jsonValue())),
+  fc.jsonValue(),
+);
+
+/** Parses; every entry must then lie inside the file, and every failure must be a plain sentence. */
+function parsesOrSaysWhy(bytes: Uint8Array): boolean {
+  try {
+    const { entries } = parseSafetensors(accessBytes(bytes));
+    return [...entries.values()].every(
+      ({ start, end }) => 8 <= start && start <= end && end <= bytes.length,
+    );
+  } catch (error) {
+    return error instanceof Error && error.name === "Error" && error.message.length > 10;
+  }
+}
+
+test("no header, however it lies, leads outside the file", () => {
+  fc.assert(
+    fc.property(header, fc.nat({ max: 64 }), (claimed, dataBytes) =>
+      parsesOrSaysWhy(safetensorsFile(claimed, dataBytes)),
+    ),
+    { numRuns: 1000 },
+  );
+});
+
+test("no bytes at all lead outside the file", () => {
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), parsesOrSaysWhy), { numRuns: 1000 });
+});
+
+test("tensors laid out one behind the other are found where they are", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.array(fc.nat({ max: 4 }), { maxLength: 3 }), { maxLength: 8 }),
+      (shapes) => {
+        let end = 0;
+        const entries = shapes.map((shape, index) => {
+          const start = end;
+          end += shape.reduce((product, length) => product * length, 4);
+          return [`tensor ${index}`, { dtype: "F32", shape, data_offsets: [start, end] }] as const;
+        });
+        const bytes = safetensorsFile(Object.fromEntries(entries), end);
+        const parsed = parseSafetensors(accessBytes(bytes));
+        return entries.every(
+          ([
+            name,
+            {
+              shape,
+              data_offsets: [start = 0],
+            },
+          ]) => {
+            const tensor = parsed.read(name, shape);
+            return (
+              parsed.entries.get(name)?.start === bytes.length - end + start &&
+              tensor.every((x) => x === 0)
+            );
+          },
+        );
+      },
+    ),
+  );
+});

@@ -1,0 +1,78 @@
+import { expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { clipVitB32 } from "../../src/models/onnx/architecture.ts";
+import { createSession } from "../../workers/session.ts";
+import { writeSyntheticModel } from "../../workers/write-model.ts";
+import { createTextSession } from "../support/text-session.ts";
+import { temporaryFolder } from "../support/tiny-clip.ts";
+
+const TIMEOUT_MS = 120_000;
+const { dimensions } = clipVitB32;
+const { side } = clipVitB32.vision;
+
+/** If these must change, raise `SYNTHETIC_VERSION`, or hosts keep and serve what they have. */
+const pinned = {
+  "clip-vit-b-32-synthetic-v1/image.onnx":
+    "32dfaa11328b06c2a5bed928c6f1a5945fe9c905a5c040223aefba9f937383e3",
+  "clip-vit-b-32-synthetic-v1/image.onnx.data":
+    "6f6f2fa3e0a7189aa205846730c5ea10d4d802dfa1020d4998c6c3036f7d46c6",
+  "clip-vit-b-32-synthetic-v1/text.onnx":
+    "7e982e2927b42b178be2d3fe8f99e95912240564057a7460cc05302800c1782f",
+  "clip-vit-b-32-synthetic-v1/text.onnx.data":
+    "9f5df799bafa00410d4f2ad4a226e109a37f38678c8bcaffa09bdc4ec045e5fe",
+};
+
+test(
+  "the synthetic model has the same bytes on every machine, and works",
+  async () => {
+    await using folder = await temporaryFolder();
+    const { imageTower, textTower } = await writeSyntheticModel(folder.path);
+    for (const [name, sha256] of Object.entries(pinned)) {
+      expect([name, await digest(`${folder.path}/${name}`)]).toEqual([name, sha256]);
+    }
+
+    const image = await createSession({ imageTower, dimensions, side, threads: 1 });
+    const stripes = await image.run(
+      picture((x) => Math.sin(x / 5)),
+      1,
+    );
+    const shade = await image.run(
+      picture((x, y) => (x - y) / side),
+      1,
+    );
+    await image.release();
+    await using text = await createTextSession(textTower);
+    const [dog = stripes, cat = dog] = await text.embed([
+      [49406, 1929, 49407],
+      [49406, 2368, 49407],
+    ]);
+
+    for (const vector of [stripes, shade, dog, cat]) {
+      expect(vector).toHaveLength(dimensions);
+      expect(Math.hypot(...vector)).toBeGreaterThan(9);
+      expect(Math.hypot(...vector)).toBeLessThan(12);
+    }
+    expect(cosine(stripes, shade)).toBeLessThan(0.99);
+    expect(cosine(dog, cat)).toBeLessThan(0.99);
+  },
+  TIMEOUT_MS,
+);
+
+/** A gray picture as if prepared: float32, [3, side, side]. */
+function picture(gray: (x: number, y: number) => number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: 3 * side * side }, (_, index) =>
+    gray(index % side, Math.floor(index / side) % side),
+  );
+}
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  const dot = a.reduce((sum, x, index) => sum + x * (b[index] ?? Number.NaN), 0);
+  return dot / Math.hypot(...a) / Math.hypot(...b);
+}
+
+async function digest(path: string): Promise<string> {
+  const hash = createHash("sha256");
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  return hash.digest("hex");
+}
