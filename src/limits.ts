@@ -12,10 +12,22 @@ export const limits = {
   maxRequestIdChars: 128,
   /** Uploads up to this many bytes stay in memory; larger ones go to disk as they arrive. */
   maxUploadInMemoryBytes: 256 * 1024,
+  /** Bytes of one text field of a form. */
+  maxFormFieldBytes: 64 * 1024,
+  /** Parts of a multipart form. */
+  maxFormParts: 32,
+  /** Workers that are started where WORKERS does not say. */
+  maxDefaultWorkers: 4,
+  /** A worker's task that takes longer hangs in native code. */
+  hangTimeoutMs: 180_000,
   /** Longest wait for a worker to load its model and run it once. */
   warmUpTimeoutMs: 120_000,
   /** From the first signal to the end of the process. */
   shutdownTimeoutMs: 29_000,
+  /** Seconds after which a client that is silent in the middle of a request is cut. */
+  idleTimeoutS: 30,
+  /** Longest time that a body may take to arrive. */
+  bodyTimeoutMs: 300_000,
   /** How long the rest of a refused body is read and thrown away. */
   drainTimeoutMs: 1_000,
 } as const;

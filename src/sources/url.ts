@@ -1,0 +1,104 @@
+import { Problem } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { parseImageUrl } from "../net/safe-url.ts";
+import { readBody } from "./body.ts";
+import { fetchFailure } from "./fetch-failure.ts";
+import { fetchPinned, type PinnedFetchOptions } from "./pinned-fetch.ts";
+
+interface UrlSourceOptions extends PinnedFetchOptions {
+  /** One deadline for everything: names, redirects, the last byte. */
+  readonly fetchTimeoutMs: number;
+  /** Most bytes of an image, after decompression. */
+  readonly maxImageBytes: number;
+}
+
+/** Fetches images for strangers, from where strangers may go. */
+export interface UrlSource {
+  /**
+   * Fetches one image. Keeps no cookies, connections or other state.
+   *
+   * @param url as the caller sent it.
+   * @param signal aborts the fetch at once.
+   * @returns the body of the final answer, which may be empty or no image at all.
+   * @throws Problem `invalid-image-url`, `forbidden-address`, `body-too-large`, `origin-error` or
+   *   `origin-timeout`; or the signal's reason.
+   */
+  open(url: string, signal: AbortSignal): Promise<FetchedImage>;
+}
+
+interface FetchedImage {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Milliseconds from the call to the last byte. */
+  readonly fetchMs: number;
+}
+
+/**
+ * Makes a source that connects only to addresses that it has checked. Every redirect is a new URL and
+ * goes through the same check.
+ */
+export function createUrlSource(options: UrlSourceOptions): UrlSource {
+  return {
+    async open(text, signal) {
+      signal.throwIfAborted();
+      const startedAt = performance.now();
+      const deadline = AbortSignal.timeout(options.fetchTimeoutMs);
+      // Aborted at the end in every case, so that no connection outlives the call.
+      const end = new AbortController();
+      try {
+        const stop = AbortSignal.any([signal, deadline, end.signal]);
+        const response = await follow(parseImageUrl(text), options, stop);
+        const bytes = await readBody(response, options.maxImageBytes);
+        return { bytes, fetchMs: performance.now() - startedAt };
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof Problem) throw error;
+        if (deadline.aborted) {
+          const detail = `The image's host did not deliver it within ${options.fetchTimeoutMs} ms: try again, or upload the bytes.`;
+          throw new Problem("origin-timeout", detail, { cause: error });
+        }
+        throw fetchFailure(error);
+      } finally {
+        end.abort();
+      }
+    },
+  };
+}
+
+/** Statuses that lead elsewhere (RFC 9110 §15.4; 300, 304, 305 and 306 do not). */
+const redirectStatuses: readonly number[] = [301, 302, 303, 307, 308];
+
+/** Requests one URL after another until one is not a redirect. */
+async function follow(first: URL, options: UrlSourceOptions, stop: AbortSignal): Promise<Response> {
+  let url = first;
+  for (let hop = 0; hop <= limits.maxRedirects; hop += 1) {
+    const response = await fetchPinned(url, options, stop);
+    if (response.ok) return response;
+    await response.body?.cancel();
+    if (!redirectStatuses.includes(response.status)) throw refusal(response.status);
+    url = redirectTarget(url, response);
+  }
+  const detail = `The image URL redirects more than ${limits.maxRedirects} times: give its final URL.`;
+  throw new Problem("origin-error", detail);
+}
+
+function refusal(status: number): Problem {
+  const detail = `The image's host answered with status ${status}: check the URL in a browser.`;
+  return new Problem("origin-error", detail, { originStatus: status });
+}
+
+/** @throws Problem `origin-error` where the redirect leads nowhere, or to anything but http and https. */
+function redirectTarget(from: URL, response: Response): URL {
+  const originStatus = response.status;
+  const location = response.headers.get("location");
+  if (location === null) {
+    const detail = "The image's host redirects without saying where: check the URL in a browser.";
+    throw new Problem("origin-error", detail, { originStatus });
+  }
+  try {
+    return parseImageUrl(URL.parse(location, from.href)?.href ?? location);
+  } catch (cause) {
+    const detail =
+      "The image URL redirects to something that is not a plain http:// or https:// URL: give its final URL.";
+    throw new Problem("origin-error", detail, { originStatus, cause });
+  }
+}
