@@ -111,6 +111,13 @@ export const settings = {
     shownDefault: "NVIDIA's own",
     doc: "Replaces every NVIDIA origin, the polling one too.",
   }),
+  NVIDIA_REQUESTS_PER_MINUTE: integer({
+    fallback: 0,
+    shownDefault: "40 at NVIDIA's own host, 6000 where `NVIDIA_BASE_URL` is set",
+    min: 0,
+    max: 10_000,
+    doc: "What the key's quota allows; a request that could not be sent in time is refused with 503. A free key has about 40.",
+  }),
   MODELS_DIR: text({
     fallback: "",
     shownDefault: "`$STATE_DIRECTORY/models`, else `models`",

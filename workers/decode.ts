@@ -1,3 +1,4 @@
+import { open } from "node:fs/promises";
 import sharp, { type Metadata, type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, ImageFacts } from "../src/backends/protocol.ts";
 import { Problem } from "../src/errors.ts";
@@ -20,6 +21,9 @@ export interface DecodedImage extends Pixels {
 
 /** Which byte of a 16-bit sample holds the upper bits: all platforms served are little-endian. */
 const highByte = 1;
+
+/** Bytes of a file that are hashed at a time. */
+const digestPieceBytes = 256 * 1024;
 
 /** libvips's readers of the formats that are decoded; HEIF is AVIF's container. */
 const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"].flatMap((name) => [
@@ -131,10 +135,19 @@ function refuse(format: ImageFormat, cause: unknown): never {
   );
 }
 
-/** SHA-256 in lower-case hex; a file is read piece by piece. */
+/** SHA-256 in lower-case hex; a file goes piece by piece through the same memory. */
 async function digest(image: ImageBytes): Promise<string> {
   const hasher = new Bun.CryptoHasher("sha256");
-  if (image.kind === "memory") hasher.update(image.bytes);
-  else for await (const piece of Bun.file(image.path).stream()) hasher.update(piece);
-  return hasher.digest("hex");
+  if (image.kind === "memory") return hasher.update(image.bytes).digest("hex");
+  const file = await open(image.path);
+  try {
+    const piece = new Uint8Array(digestPieceBytes);
+    for (;;) {
+      const { bytesRead } = await file.read(piece);
+      if (bytesRead === 0) return hasher.digest("hex");
+      hasher.update(piece.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
 }

@@ -22,6 +22,13 @@ export interface EmbedJob {
   readonly deadline: number;
 }
 
+/** What a request is about to ask for. */
+export interface Demand {
+  readonly images: number;
+  /** `performance.now()` by which the last must have been begun. */
+  readonly deadline: number;
+}
+
 /** A vector as its model gives it. */
 export interface Embedding {
   /** Exactly what made it, such as `clip-ViT-B-32@synthetic`. */
@@ -48,7 +55,7 @@ export interface ImageBackend {
   /** Length of its vectors. */
   readonly dimensions: number;
   state(): BackendState;
-  /** The problem that a request would meet before any work is done for it, if one is known now. */
-  admission(): Problem | undefined;
+  /** The problem that a demand would meet before any work is done for it, if one is known now. */
+  admission(demand: Demand): Problem | undefined;
   embed(job: EmbedJob): Promise<BackendOutcome>;
 }

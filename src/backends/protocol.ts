@@ -30,10 +30,29 @@ export interface ClipModelFile {
   readonly threads: number;
 }
 
+/** A safetensors file that somebody put on this host, and what it must be. */
+export interface PublishedWeights {
+  readonly path: string;
+  readonly bytes: number;
+  /** Lower-case hex. */
+  readonly sha256: string;
+}
+
+/** The ONNX files of both towers, or one sentence about why there are none. */
+export type WrittenModel =
+  | { readonly imageTower: string; readonly textTower: string }
+  | { readonly unavailable: string };
+
 /** What a worker is asked to do. */
 export type Task =
   | { readonly kind: "warm-up"; readonly model: ClipModelFile | undefined }
-  | { readonly kind: "write-synthetic-model"; readonly directory: string }
+  | {
+      readonly kind: "write-model";
+      /** Where the weights come from; undefined for the synthetic ones. */
+      readonly weights: PublishedWeights | undefined;
+      /** Folder under which the towers are written, unless they are there. */
+      readonly directory: string;
+    }
   | {
       readonly kind: "embed-images";
       /** 1 to 8 images; each has an outcome of its own. */
@@ -96,7 +115,7 @@ export interface PreparedOutcome {
 /** What each kind of task answers. */
 export interface Answers {
   readonly "warm-up": { readonly warmUpMs: number };
-  readonly "write-synthetic-model": { readonly imageTower: string; readonly textTower: string };
+  readonly "write-model": WrittenModel;
   readonly "embed-images": readonly EmbedOutcome[];
   readonly "prepare-upstream": PreparedOutcome;
 }

@@ -1,0 +1,103 @@
+/** Makes an image fit for NVIDIA's hosted model: a JPEG or PNG, upright, small, and without metadata. */
+import sharp, { type Sharp } from "sharp";
+import type { DecodeOptions, ImageBytes, PreparedOutcome } from "../src/backends/protocol.ts";
+import type { ImageFormat } from "../src/image/signature.ts";
+import { stripJpegMetadata, stripPngMetadata } from "../src/image/strip-metadata.ts";
+import { type DecodedImage, decodeImage } from "./decode.ts";
+import { problemMessage } from "./problem-message.ts";
+
+type Fitting = Extract<PreparedOutcome["result"], { readonly image: unknown }>;
+
+/** Pixels of the longer side; NVIDIA's own material names 960×544 as the model's input. */
+const maxSide = 960;
+/** JPEG qualities, of libjpeg's 1 to 100. Below the lowest a smaller picture looks better. */
+const highestQuality = 90;
+const lowestQuality = 40;
+/** What the longer side shrinks to when even the lowest quality is too large. */
+const sideStep = 0.75;
+
+/**
+ * Prepares one image. A small upright JPEG or PNG keeps its pixels as they are; anything else is
+ * decoded, oriented, shrunk and encoded as a JPEG of the highest quality that fits.
+ *
+ * @param maxBase64Chars characters that the result may have as base64; at least some thousands.
+ * @returns a `problem` where the image cannot be decoded; the bytes of a `memory` image in any case.
+ * @throws only on a bug.
+ */
+export async function prepareUpstream(
+  image: ImageBytes,
+  decode: DecodeOptions,
+  maxBase64Chars: number,
+): Promise<PreparedOutcome> {
+  const startedMs = performance.now();
+  const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
+  const timings = () => ({ decodeMs: performance.now() - startedMs, inferMs: 0 });
+  try {
+    const { facts, ...picture } = await decodeImage(image, decode);
+    const maxBytes = Math.floor(maxBase64Chars / 4) * 3;
+    const result =
+      (await passThrough(image, facts.format, decode, maxBytes)) ??
+      (await shrinkToJpeg(picture, maxBytes));
+    return { ...bytes, facts, result, timings: timings() };
+  } catch (error) {
+    return { ...bytes, result: { problem: problemMessage(error) }, timings: timings() };
+  }
+}
+
+/** The image without its metadata, or undefined where its pixels cannot go as they are. */
+async function passThrough(
+  image: ImageBytes,
+  format: ImageFormat,
+  { orientation }: DecodeOptions,
+  maxBytes: number,
+): Promise<Fitting | undefined> {
+  if (format !== "jpg" && format !== "png") return undefined;
+  const header = await sharp(image.kind === "memory" ? image.bytes : image.path).metadata();
+  const isTurned = orientation === "apply" && (header.orientation ?? 1) !== 1;
+  // Nothing promises that the model reads CMYK, or more than 8 bits, as we do.
+  if (isTurned || header.space === "cmyk" || header.depth !== "uchar") return undefined;
+  const original = image.kind === "memory" ? image.bytes : await Bun.file(image.path).bytes();
+  const isJpeg = format === "jpg";
+  const stripped = isJpeg ? stripJpegMetadata(original) : stripPngMetadata(original);
+  if (stripped === undefined || stripped.length > maxBytes) return undefined;
+  return { image: stripped, mime: isJpeg ? "image/jpeg" : "image/png" };
+}
+
+async function shrinkToJpeg(picture: Omit<DecodedImage, "facts">, maxBytes: number) {
+  for (let side = maxSide; side >= 1; side = Math.floor(side * sideStep)) {
+    const jpeg = await encodeToFit(await resize(picture, side), maxBytes);
+    if (jpeg) return { image: new Uint8Array(jpeg), mime: "image/jpeg" } as const satisfies Fitting;
+  }
+  throw new RangeError(`no JPEG has as few as ${maxBytes} bytes`);
+}
+
+/** @returns a function that opens the picture anew, its longer side at most `side` pixels. */
+async function resize(
+  { rgb, width, height }: Omit<DecodedImage, "facts">,
+  side: number,
+): Promise<() => Sharp> {
+  const { data, info } = await sharp(rgb, { raw: { width, height, channels: 3 } })
+    .resize(side, side, { fit: "inside", withoutEnlargement: true })
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  const raw = { width: info.width, height: info.height, channels: 3 } as const;
+  return () => sharp(data, { raw });
+}
+
+/** Bisects the qualities: at most seven encodings. Returns undefined where even the lowest is too large. */
+async function encodeToFit(open: () => Sharp, maxBytes: number): Promise<Buffer | undefined> {
+  const encode = (quality: number) => open().jpeg({ quality }).toBuffer();
+  let best = await encode(highestQuality);
+  if (best.length <= maxBytes) return best;
+  best = await encode(lowestQuality);
+  if (best.length > maxBytes) return undefined;
+  let fits = lowestQuality;
+  let tooLarge = highestQuality;
+  while (tooLarge - fits > 1) {
+    const quality = (fits + tooLarge) >> 1;
+    const jpeg = await encode(quality);
+    if (jpeg.length <= maxBytes) [fits, best] = [quality, jpeg];
+    else tooLarge = quality;
+  }
+  return best;
+}
