@@ -49,6 +49,24 @@ export async function writeModel(
   await writeTower(files.textTower, textTower(architecture), tensors);
 }
 
+/** Whether both towers are there, complete and with the graph that would be written now. */
+export async function isWritten(
+  files: ModelFiles,
+  architecture: ClipArchitecture,
+): Promise<boolean> {
+  const towers = [
+    [files.imageTower, imageTower(architecture)],
+    [files.textTower, textTower(architecture)],
+  ] as const;
+  const found = await Promise.all(
+    towers.map(([path, graph]) => {
+      const proto = encodeModel(graph, basename(`${path}.data`));
+      return isComplete(path, proto, placeWeights(graph).totalBytes);
+    }),
+  );
+  return found.every(Boolean);
+}
+
 async function writeTower(path: string, graph: Graph, tensors: TensorSource): Promise<void> {
   const dataPath = `${path}.data`;
   const proto = encodeModel(graph, basename(dataPath));

@@ -1,0 +1,51 @@
+/**
+ * Worker threads, each behind a piscina of its own: so a task can be addressed to one worker (to warm
+ * up that one, also after a crash), and piscina's own queue never holds more than the task that runs.
+ * A worker inside native code is never terminated: that would abort the process.
+ */
+import { move, Piscina, transferableSymbol, valueSymbol } from "piscina";
+import type { Answers, Task } from "./protocol.ts";
+
+/** Where the worker's code is: in the source tree or inside the executable. */
+export interface WorkerFiles {
+  /** The module whose `handle` runs the tasks. */
+  readonly inference: string;
+}
+
+/** One worker thread. */
+export interface Worker {
+  /**
+   * Runs one task; the caller sees to it that only one runs at a time.
+   *
+   * @param transfer buffers that move to the worker.
+   * @throws whatever the task throws, or Error when the thread dies; piscina then starts a fresh one.
+   */
+  run<Kind extends Task["kind"]>(
+    task: Extract<Task, { kind: Kind }>,
+    transfer?: readonly ArrayBuffer[],
+  ): Promise<Answers[Kind]>;
+  /** Ends the thread once its task is done. */
+  close(): Promise<void>;
+}
+
+/** Starts one worker thread. */
+export function startWorker(files: WorkerFiles): Worker {
+  const piscina = new Piscina({
+    filename: files.inference,
+    name: "handle",
+    minThreads: 1,
+    maxThreads: 1,
+    concurrentTasksPerWorker: 1,
+    idleTimeout: Number.POSITIVE_INFINITY,
+    // A worker that sleeps in Atomics.wait would never finish sharp's and onnxruntime's own clean-up.
+    atomics: "disabled",
+    recordTiming: false,
+  });
+  // A thread that dies while idle is replaced; one that dies in a task rejects that task too.
+  piscina.on("error", () => {});
+  return {
+    run: (task, transfer = []) =>
+      piscina.run(move({ [transferableSymbol]: transfer, [valueSymbol]: task })),
+    close: () => piscina.close({ force: false }),
+  };
+}

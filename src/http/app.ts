@@ -1,0 +1,109 @@
+/** The Elysia application: who may call, the routes, and what becomes of every error. */
+import { cors } from "@elysiajs/cors";
+import { Elysia } from "elysia";
+import { Problem } from "../errors.ts";
+import { callOf } from "./call.ts";
+import type { EmbeddingRoutes } from "./embedding.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import { createOpenApi } from "./openapi.ts";
+import { problemResponse, toProblem } from "./problem.ts";
+import { docsRoutes } from "./routes/docs.ts";
+import { healthRoutes } from "./routes/health.ts";
+import { problemRoutes } from "./routes/problems.ts";
+import { uploadRoutes } from "./routes/upload.ts";
+import { vectorizeRoutes } from "./routes/vectorize.ts";
+
+export interface AppOptions extends EmbeddingRoutes {
+  /** Origins whose pages may call; `*` for all. */
+  readonly corsOrigins: readonly string[];
+  readonly lifecycle: Lifecycle;
+}
+
+/** Makes the application. It listens to nothing by itself. */
+export function createApp(options: AppOptions) {
+  const { calls, lifecycle, embedder, corsOrigins } = options;
+  const api = new Elysia({ normalize: false })
+    .use(uploadRoutes(options))
+    .use(vectorizeRoutes(options))
+    .use(healthRoutes({ backends: embedder.backends, lifecycle }));
+  const openApi = createOpenApi(api);
+  // Without this Elysia looks for the path behind the eleventh character of the URL: too late for `http://ml/`.
+  const handler = { standardHostname: false };
+  const app = new Elysia({ normalize: false, handler })
+    .use(corsFor(corsOrigins))
+    .onRequest(({ request }) => {
+      if (request.method !== "POST") return;
+      refuseForeignOrigin(request, corsOrigins);
+      if (lifecycle.isDraining) throw shuttingDown();
+    })
+    .onError({ as: "global" }, ({ error, code, request }) => {
+      const call = callOf(calls, request);
+      const allowed = code === "NOT_FOUND" ? methodsAt(app.routes, request) : [];
+      call.problem = code === "NOT_FOUND" ? notFound(request, allowed) : toProblem(error);
+      const headers = allowed.length > 0 ? { allow: allowed.join(", ") } : {};
+      return problemResponse(call.problem, call.requestId, headers);
+    })
+    .use(api)
+    .use(problemRoutes())
+    .use(docsRoutes(openApi));
+  return { fetch: app.fetch, openApi };
+}
+
+/** The application as the server sees it. */
+export type App = ReturnType<typeof createApp>;
+
+function corsFor(origins: readonly string[]) {
+  const any = origins.includes("*");
+  return cors({
+    origin: any ? "*" : [...origins],
+    credentials: !any,
+    methods: ["GET", "HEAD", "POST", "OPTIONS"],
+    allowedHeaders: ["Authorization", "Content-Type", "X-Request-Id"],
+    exposeHeaders: ["Retry-After", "X-Request-Id", "ETag", "X-Cache", "Server-Timing"],
+    maxAge: 600,
+  });
+}
+
+/** Forms and multipart need no preflight, so a foreign page's POST is refused here, before its body is read. */
+function refuseForeignOrigin(request: Request, allowed: readonly string[]): void {
+  const origin = request.headers.get("origin");
+  if (origin === null || allowed.includes("*") || allowed.includes(origin)) return;
+  const own = URL.canParse(origin) && new URL(origin).host === request.headers.get("host");
+  if (own) return;
+  throw new Problem(
+    "forbidden-origin",
+    "Pages of this origin may not call the service: ask the operator to list it in CORS_ORIGINS.",
+  );
+}
+
+/** The methods that a path takes; empty for a path that does not exist. */
+function methodsAt(
+  routes: readonly { readonly method: string; readonly path: string }[],
+  request: Request,
+): readonly string[] {
+  const path = new URL(request.url).pathname.replace(/(.)\/$/, "$1");
+  const matching = routes.filter((route) => {
+    const pattern = route.path
+      .split("/")
+      .map((part) => (part.startsWith(":") ? "[^/]+" : RegExp.escape(part)));
+    return route.method !== "OPTIONS" && new RegExp(`^${pattern.join("/")}$`).test(path);
+  });
+  const methods = matching.map(({ method }) => method);
+  return methods.length === 0
+    ? []
+    : [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"];
+}
+
+function notFound(request: Request, allowed: readonly string[]): Problem {
+  if (allowed.length === 0) {
+    return new Problem("not-found", "There is nothing under this path: /docs shows every request.");
+  }
+  const detail = `This path does not take ${request.method}: send ${allowed[0]}.`;
+  return new Problem("method-not-allowed", detail);
+}
+
+function shuttingDown(): Problem {
+  return new Problem("shutting-down", "The service is stopping: send the request again.", {
+    retryAfterS: 5,
+  });
+}

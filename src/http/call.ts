@@ -1,0 +1,60 @@
+/** What is known of one request while it is served, beside Elysia's own context. */
+import type { StageTimings } from "../backends/backend.ts";
+import type { Ticket } from "../core/admission.ts";
+import type { Problem } from "../errors.ts";
+import { limits } from "../limits.ts";
+import type { Spool } from "../store/downloads.ts";
+
+export interface Call {
+  readonly requestId: string;
+  /** `performance.now()` at the request's head. */
+  readonly startedAt: number;
+  readonly timings: StageTimings;
+  /** Files under way: discarded when the call ends, unless they were kept. */
+  readonly spools: Spool[];
+  /** The place in the house, given back when the call ends. */
+  ticket: Ticket | undefined;
+  /** What went wrong, for the log. */
+  problem: Problem | undefined;
+  /** To be called when the body is in: from then on only our own deadlines count. */
+  readonly bodyReceived: () => void;
+  /** The model that answered, for the log. */
+  model: string | undefined;
+}
+
+/** The calls under way, by their request. */
+export type Calls = WeakMap<Request, Call>;
+
+/** Begins a call; the client's own request id is taken when it is a plain token. */
+export function beginCall(request: Request, bodyReceived: () => void): Call {
+  return {
+    requestId: ownId(request.headers.get("x-request-id")) ?? crypto.randomUUID(),
+    startedAt: performance.now(),
+    timings: {},
+    bodyReceived,
+    spools: [],
+    ticket: undefined,
+    problem: undefined,
+    model: undefined,
+  };
+}
+
+/** RFC 9110 `token` without the characters that a log or a shell could trip over. */
+const plainToken = new RegExp(`^[A-Za-z0-9._~+-]{1,${limits.maxRequestIdChars}}$`);
+
+function ownId(header: string | null): string | undefined {
+  return header !== null && plainToken.test(header) ? header : undefined;
+}
+
+/** The call of a request. @throws Error for a request that never came through the server. */
+export function callOf(calls: Calls, request: Request): Call {
+  const call = calls.get(request);
+  if (call === undefined) throw new Error("the request has no call");
+  return call;
+}
+
+/** `Server-Timing` (W3C) of a call, in ms. */
+export function serverTiming(call: Call, now: number): string {
+  const stages = Object.entries({ ...call.timings, total: now - call.startedAt });
+  return stages.map(([name, ms]) => `${name};dur=${ms.toFixed(1)}`).join(", ");
+}

@@ -1,0 +1,90 @@
+/** Problems as `application/problem+json` (RFC 9457), and every error on its way to becoming one. */
+import { ParseError, type TSchema, ValidationError } from "elysia";
+import { type FieldFault, Problem, problems } from "../errors.ts";
+
+/** The body of an error answer. */
+export interface ProblemBody {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly code: string;
+  readonly request_id: string;
+  readonly origin_status?: number;
+  readonly errors?: readonly FieldFault[];
+}
+
+/** Renders a problem; `headers` come on top of its own. */
+export function problemResponse(
+  problem: Problem,
+  requestId: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const { status, title } = problems[problem.code];
+  const body: ProblemBody = {
+    type: `/problems/${problem.code}`,
+    title,
+    status,
+    detail: problem.message,
+    code: problem.code,
+    request_id: requestId,
+    ...(problem.originStatus === undefined ? {} : { origin_status: problem.originStatus }),
+    ...(problem.faults.length === 0 ? {} : { errors: problem.faults }),
+  };
+  const own: Record<string, string> = { "content-type": "application/problem+json" };
+  if (problem.retryAfterS !== undefined) {
+    own["retry-after"] = String(Math.max(1, Math.ceil(problem.retryAfterS)));
+  }
+  return new Response(JSON.stringify(body), { status, headers: { ...own, ...headers } });
+}
+
+/**
+ * The Problem that a caller sees for anything thrown on the way. What nobody expected is an
+ * `internal-error` with the original as its cause, for the log.
+ */
+export function toProblem(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof ParseError && error.cause instanceof Problem) return error.cause;
+  if (error instanceof ValidationError && error.type !== "response") return validationFailed(error);
+  return new Problem(
+    "internal-error",
+    "The service made a mistake: report the request id to the operator.",
+    { cause: error },
+  );
+}
+
+function validationFailed(error: ValidationError): Problem {
+  const faults = faultsOf(error);
+  const [first] = faults;
+  const where = error.type === "query" ? "query parameter" : "field";
+  const name = first?.pointer.slice(1) ?? "";
+  const detail =
+    first === undefined || name === ""
+      ? `The ${error.type} does not have the documented shape: see /docs.`
+      : `The ${where} ${name} is wrong: ${first.message}.`;
+  return new Problem("validation-failed", detail, { faults });
+}
+
+/** One fault a field, in words that do not echo the value. */
+function faultsOf(error: ValidationError): readonly FieldFault[] {
+  const faults = new Map<string, FieldFault>();
+  for (const one of error.all) {
+    if (!("path" in one) || faults.has(one.path)) continue;
+    const message = one.value === undefined ? "it is missing" : expectationOf(one);
+    faults.set(one.path, { pointer: one.path, message });
+  }
+  return [...faults.values()];
+}
+
+/** What TypeBox says, but where its words are its own. */
+function expectationOf({
+  schema,
+  message,
+}: {
+  readonly schema: TSchema;
+  readonly message: string;
+}): string {
+  if (schema.title === "StoredPart") return "expected a file";
+  if (schema["anyOf"] !== undefined) return "expected true or false";
+  return message.slice(0, 1).toLowerCase() + message.slice(1);
+}

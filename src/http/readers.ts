@@ -1,0 +1,76 @@
+/** How each request shape is read: admitted first, then parsed, before Elysia validates it. */
+import type { Admission } from "../core/admission.ts";
+import { receiveForm } from "../sources/upload.ts";
+import type { Downloads } from "../store/downloads.ts";
+import { countedBody, readJson, readText, requireMediaType } from "./body.ts";
+import { type Call, type Calls, callOf } from "./call.ts";
+
+export interface ReaderOptions {
+  readonly calls: Calls;
+  readonly admission: Admission;
+  readonly downloads: Downloads;
+  readonly maxBodyBytes: number;
+  readonly maxImageBytes: number;
+}
+
+/** An Elysia parser: what it returns is validated by the route's schema. */
+type Reader = (context: { readonly request: Request }) => Promise<unknown>;
+
+/** One reader a request shape. */
+export interface Readers {
+  /** JSON, as it is. */
+  readonly json: Reader;
+  /** JSON whose base64 may be wrapped: raw line breaks are dropped. */
+  readonly jsonWithWrappedBase64: Reader;
+  /** A form of text fields, urlencoded or multipart. */
+  readonly form: Reader;
+  /** A multipart form with one stored part called `file`. */
+  readonly upload: Reader;
+}
+
+/** Makes the readers; each throws Problems of its own. */
+export function createReaders(options: ReaderOptions): Readers {
+  const { calls, admission, downloads, maxBodyBytes, maxImageBytes } = options;
+
+  /** Lets the request in, reads its body, and says when that is done. */
+  const reader =
+    (read: (request: Request, call: Call) => Promise<unknown>): Reader =>
+    async ({ request }) => {
+      const call = callOf(calls, request);
+      call.ticket = admission.enter();
+      const body = await read(request, call);
+      call.bodyReceived();
+      return body;
+    };
+
+  const multipart = (request: Request, call: Call, fileField?: string) =>
+    receiveForm({
+      openBody: (stop) => countedBody(request, maxBodyBytes, stop),
+      contentType: request.headers.get("content-type") ?? "",
+      ...(fileField === undefined ? {} : { fileField }),
+      maxFileBytes: maxImageBytes,
+      signal: request.signal,
+      openSpool: async () => {
+        const spool = await downloads.openSpool();
+        call.spools.push(spool);
+        return spool;
+      },
+    });
+
+  return {
+    json: reader((request) => readJson(request, maxBodyBytes)),
+    jsonWithWrappedBase64: reader((request) =>
+      readJson(request, maxBodyBytes, { dropLineBreaks: true }),
+    ),
+    form: reader(async (request, call) => {
+      const urlencoded = "application/x-www-form-urlencoded";
+      const mediaType = requireMediaType(request, [urlencoded, "multipart/form-data"]);
+      if (mediaType !== urlencoded) return await multipart(request, call);
+      return Object.fromEntries(new URLSearchParams(await readText(request, maxBodyBytes)));
+    }),
+    upload: reader(async (request, call) => {
+      requireMediaType(request, ["multipart/form-data"]);
+      return await multipart(request, call, "file");
+    }),
+  };
+}

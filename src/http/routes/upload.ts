@@ -1,0 +1,38 @@
+/** `POST /upload`: the CLIP service's one request, an image URL in a form. */
+import { Elysia } from "elysia";
+import { type EmbeddingRoutes, embeddingProblems, embedFor, urlProblems } from "../embedding.ts";
+import { embeddingQuery, problemAnswers, uploadAnswer, uploadUrlBody } from "../schemas.ts";
+
+export function uploadRoutes(deps: EmbeddingRoutes) {
+  return new Elysia({ normalize: false }).post(
+    "/upload",
+    async ({ body, query, request }) => {
+      const source = { kind: "url", url: body.imageUrl } as const;
+      const { vector, model, dimensions } = await embedFor(deps, request, query, {
+        source,
+        keep: false,
+        defaultModel: "clip-ViT-B-32",
+      });
+      return {
+        message: "Image processed successfully" as const,
+        embedding: vector,
+        model,
+        dimensions,
+      };
+    },
+    {
+      parse: deps.readers.form,
+      body: uploadUrlBody,
+      query: embeddingQuery,
+      response: {
+        200: uploadAnswer,
+        ...problemAnswers([...embeddingProblems, ...urlProblems]),
+      },
+      detail: {
+        tags: ["Embeddings"],
+        summary: "Embed an image by URL, sent as a form",
+        description: "Answers with a CLIP vector unless `model` says otherwise. Nothing is kept.",
+      },
+    },
+  );
+}

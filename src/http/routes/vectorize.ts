@@ -1,0 +1,109 @@
+/** The three `/vectorize-*` requests: an image by URL, as base64 or as an upload, kept and embedded. */
+import { Elysia } from "elysia";
+import type { SavedFile } from "../../store/downloads.ts";
+import {
+  type EmbeddingRoutes,
+  echoedFilename,
+  embeddingProblems,
+  embedFor,
+  keepProblems,
+  urlProblems,
+} from "../embedding.ts";
+import {
+  embeddingQuery,
+  problemAnswers,
+  vectorizeBase64Answer,
+  vectorizeBase64Body,
+  vectorizeUploadAnswer,
+  vectorizeUploadBody,
+  vectorizeUrlAnswer,
+  vectorizeUrlBody,
+} from "../schemas.ts";
+
+const keeping = { keep: true, defaultModel: "nv-dinov2" } as const;
+const tags = ["Embeddings"];
+
+export function vectorizeRoutes(deps: EmbeddingRoutes) {
+  return new Elysia({ normalize: false })
+    .post(
+      "/vectorize-image",
+      async ({ body, query, request }) => {
+        const source = { kind: "url", url: body.image_url } as const;
+        const embedded = await embedFor(deps, request, query, { ...keeping, source });
+        return { ...answer(embedded), source_url: body.image_url };
+      },
+      {
+        parse: deps.readers.json,
+        body: vectorizeUrlBody,
+        query: embeddingQuery,
+        response: {
+          200: vectorizeUrlAnswer,
+          ...problemAnswers([...embeddingProblems, ...urlProblems, ...keepProblems]),
+        },
+        detail: {
+          tags,
+          summary: "Embed an image by URL, sent as JSON",
+          description: "Answers with an NV-DINOv2 vector unless `model` says otherwise.",
+        },
+      },
+    )
+    .post(
+      "/vectorize-image-base64",
+      async ({ body, query, request }) => {
+        const source = { kind: "base64", text: body.image_base64 } as const;
+        const embedded = await embedFor(deps, request, query, { ...keeping, source });
+        const { filename } = body;
+        const named = filename === undefined ? {} : { original_filename: echoedFilename(filename) };
+        return { ...answer(embedded), ...named };
+      },
+      {
+        parse: deps.readers.jsonWithWrappedBase64,
+        body: vectorizeBase64Body,
+        query: embeddingQuery,
+        response: {
+          200: vectorizeBase64Answer,
+          ...problemAnswers([...embeddingProblems, "invalid-base64", ...keepProblems]),
+        },
+        detail: {
+          tags,
+          summary: "Embed an image sent as base64 in JSON",
+          description: "Answers with an NV-DINOv2 vector unless `model` says otherwise.",
+        },
+      },
+    )
+    .post(
+      "/vectorize-image-upload",
+      async ({ body, query, request }) => {
+        const source = { kind: "upload", part: body.file } as const;
+        const embedded = await embedFor(deps, request, query, { ...keeping, source });
+        const original_filename = echoedFilename(body.file.originalFilename);
+        return { ...answer(embedded), original_filename };
+      },
+      {
+        parse: deps.readers.upload,
+        body: vectorizeUploadBody,
+        query: embeddingQuery,
+        response: {
+          200: vectorizeUploadAnswer,
+          ...problemAnswers([...embeddingProblems, ...keepProblems]),
+        },
+        detail: {
+          tags,
+          summary: "Embed an uploaded file",
+          description:
+            "Answers with an NV-DINOv2 vector unless `model` says otherwise. The file streams to disk as it arrives.",
+        },
+      },
+    );
+}
+
+/** The keys that all three answers have. */
+function answer(embedded: Awaited<ReturnType<typeof embedFor>>) {
+  const { saved, vector, model, dimensions } = embedded;
+  return { status: "success" as const, ...savedKeys(saved), vector, model, dimensions };
+}
+
+function savedKeys(saved: SavedFile | undefined) {
+  if (saved === undefined) throw new Error("a request that keeps its bytes has no saved file");
+  return { saved_as: saved.savedAs, path: saved.path };
+}

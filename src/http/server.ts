@@ -1,0 +1,148 @@
+/** The listening socket: every request's begin and end, and the way to stop. */
+import type { Server } from "bun";
+import { type Problem, problems } from "../errors.ts";
+import { limits } from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { App } from "./app.ts";
+import { beginCall, type Call, type Calls, serverTiming } from "./call.ts";
+import { hearOut } from "./hear-out.ts";
+import type { Lifecycle } from "./lifecycle.ts";
+import { problemResponse, toProblem } from "./problem.ts";
+
+export interface HttpServerOptions {
+  readonly app: Pick<App, "fetch">;
+  readonly calls: Calls;
+  readonly lifecycle: Lifecycle;
+  readonly hostname: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly log: Log;
+}
+
+/** A call that has its answer. */
+interface Served {
+  /** As the client sent it. */
+  readonly method: string;
+  readonly request: Request;
+  readonly response: Response;
+  readonly call: Call;
+}
+
+export interface HttpServer {
+  /** Where it listens, as a URL. */
+  readonly url: URL;
+  /** Takes no more connections, and waits until no request is under way. */
+  stop(): Promise<void>;
+  /** Cuts whatever is still open. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts to listen.
+ *
+ * @throws Error with code `EADDRINUSE` or `EACCES` from the socket.
+ */
+export function startHttpServer(options: HttpServerOptions): HttpServer {
+  const { app, calls, lifecycle, log } = options;
+  let underWay = 0;
+  let wakeIdle = () => {};
+
+  async function serve(received: Request, server: Server<undefined>): Promise<Response> {
+    const call = beginCall(received, () => server.timeout(received, 0));
+    const request = toRoutable(received);
+    underWay += 1;
+    try {
+      const response = await answer(request, call);
+      setHeaders(response, call);
+      logCall(log, { method: received.method, request, response, call });
+      return await hearOut(request, response);
+    } finally {
+      await Promise.all(call.spools.map((spool) => spool.discard()));
+      call.ticket?.release();
+      underWay -= 1;
+      if (underWay === 0) wakeIdle();
+    }
+  }
+
+  async function answer(request: Request, call: Call): Promise<Response> {
+    calls.set(request, call);
+    try {
+      return await app.fetch(request);
+    } catch (error) {
+      call.problem = toProblem(error);
+      return problemResponse(call.problem, call.requestId);
+    }
+  }
+
+  function setHeaders({ headers }: Response, call: Call): void {
+    headers.set("x-request-id", call.requestId);
+    headers.set("server-timing", serverTiming(call, performance.now()));
+    headers.set("x-content-type-options", "nosniff");
+    if (lifecycle.isDraining) headers.set("connection", "close");
+  }
+
+  const server = Bun.serve({
+    hostname: options.hostname,
+    port: options.port,
+    development: false,
+    // Cuts clients that are silent in the middle of a request; a call that is served has deadlines of its own.
+    idleTimeout: limits.idleTimeoutS,
+    // Our own limit answers with a Problem; Bun's would answer with an empty body.
+    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+    fetch: serve,
+  });
+
+  return {
+    url: server.url,
+    stop: async () => {
+      void server.stop(false);
+      if (underWay > 0) await new Promise<void>((resolve) => (wakeIdle = resolve));
+    },
+    close: () => server.stop(true),
+  };
+}
+
+/**
+ * The request as the routes see it: under an absolute URL, although a client may name no host or a broken
+ * one, and a HEAD as the GET whose body Bun then leaves out.
+ */
+function toRoutable(request: Request): Request {
+  const { headers, signal, body } = request;
+  const method = request.method === "HEAD" ? "GET" : request.method;
+  const isAbsolute = URL.canParse(request.url);
+  if (isAbsolute && method === request.method) return request;
+  const path = request.url.replace(/^https?:\/\/[^/?]*/, "");
+  const url = isAbsolute ? request.url : `http://localhost${path}`;
+  return new Request(url, { method, headers, signal, ...(method === "GET" ? {} : { body }) });
+}
+
+/** One line a request, without bytes, keys or query strings. */
+function logCall(log: Log, { method, request, response, call }: Served): void {
+  const { problem } = call;
+  const fields = {
+    request_id: call.requestId,
+    method,
+    path: new URL(request.url).pathname.slice(0, 200),
+    ...outcomeOf(request, response, problem),
+    ms: Math.round((performance.now() - call.startedAt) * 10) / 10,
+    model: call.model,
+  };
+  if ("code" in fields && fields.code === "internal-error") log.error("request", fields);
+  else if (fields.path === "/livez" || fields.path === "/readyz") log.debug("request", fields);
+  else log.info("request", fields);
+}
+
+/** What a request came to; a client that has left gets no answer, so whatever failed then says nothing. */
+function outcomeOf(request: Request, response: Response, problem: Problem | undefined) {
+  if (request.signal.aborted) return { left: true };
+  const failure = problem === undefined ? {} : { code: problem.code, cause: causeOf(problem) };
+  return { status: response.status, ...failure };
+}
+
+/** What the caller does not see: the stack of a bug, the reason of a failure. */
+function causeOf(problem: Problem): string | undefined {
+  const { cause } = problem;
+  if (cause === undefined) return undefined;
+  if (!(cause instanceof Error)) return String(cause);
+  return problems[problem.code].status === 500 ? (cause.stack ?? cause.message) : cause.message;
+}

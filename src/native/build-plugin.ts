@@ -1,0 +1,145 @@
+/** What the build changes so that one executable can carry native libraries and worker threads. */
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { BunPlugin } from "bun";
+
+/** Where the modules of the executable are; an entry point keeps its path from the repository's root. */
+const EXECUTABLE_ROOT = "/$bunfs/root";
+
+/** A module of a dependency, or of ours, that the build rewrites. */
+interface Rewrite {
+  /** End of the module's path. */
+  readonly module: string;
+  /** Text that must be in it: what the rewrite was made for. */
+  readonly expected: string;
+  /** @returns the text that is built in its place. */
+  readonly rewrite: (source: string) => string;
+}
+
+/** A Bun plugin, and the question whether all of it was needed. */
+interface NativePlugin {
+  readonly plugin: BunPlugin;
+  /** @throws Error if a rewrite met no module: a dependency has moved it. */
+  assertComplete(): void;
+}
+
+/**
+ * Makes the plugin of one build.
+ *
+ * @param root absolute path of the repository.
+ * @throws Error naming what has changed in a dependency, if a native file or a rewritten text is gone.
+ */
+export function createNativePlugin(root: string): NativePlugin {
+  const rows = rewrites(root);
+  const unmet = new Set(rows.map(({ module }) => module));
+  return {
+    plugin: {
+      name: "native-libraries",
+      setup(build) {
+        for (const { module, expected, rewrite } of rows) {
+          build.onLoad({ filter: endingWith(module) }, async ({ path }) => {
+            const source = await Bun.file(path).text();
+            if (!source.includes(expected)) {
+              throw new Error(`${module} no longer contains ${expected}: adapt build-plugin.ts`);
+            }
+            unmet.delete(module);
+            return { contents: rewrite(source), loader: module.endsWith(".ts") ? "ts" : "js" };
+          });
+        }
+      },
+    },
+    assertComplete() {
+      if (unmet.size === 0) return;
+      throw new Error(
+        `no longer part of the program: ${[...unmet].join(", ")}; adapt build-plugin.ts`,
+      );
+    },
+  };
+}
+
+function rewrites(root: string): Rewrite[] {
+  const libraries = JSON.stringify(join(root, "src/native/libraries.ts"));
+  const ortRequire = `require(\`../bin/napi-v6/\${process.platform}/\${process.arch}/onnxruntime_binding.node\`)`;
+  const piscinaWorker = "(0, node_path_1.resolve)(__dirname, 'worker.js')";
+  const piscinaMark = "Symbol('Piscina.kMovable')";
+  return [
+    {
+      module: "src/native/embedded.ts",
+      expected: "export const embedded: Embedded | undefined = undefined;",
+      rewrite: () => embeddedModule(nativeFiles(root)),
+    },
+    {
+      module: "onnxruntime-node/dist/binding.js",
+      expected: ortRequire,
+      rewrite: (source) =>
+        source.replace(
+          ortRequire,
+          () => `require(${libraries}).loadBinding("onnxruntime_binding.node")`,
+        ),
+    },
+    {
+      // It tries one folder after the other; here there is only one place.
+      module: "sharp/dist/sharp.mjs",
+      expected: `require("@img/sharp-linux-${process.arch}/sharp.node")`,
+      rewrite: () =>
+        `import { loadBinding } from ${libraries};\nexport default loadBinding("sharp.node");\n`,
+    },
+    {
+      // Else the path of the build machine's node_modules would be built in.
+      module: "piscina/dist/index.js",
+      expected: piscinaWorker,
+      rewrite: (source) =>
+        source.replace(piscinaWorker, () => `"${EXECUTABLE_ROOT}/workers/pool-worker.js"`),
+    },
+    {
+      // Each entry point is bundled with a copy of piscina, and all must know the same mark.
+      module: "piscina/dist/symbols.js",
+      expected: piscinaMark,
+      rewrite: (source) => source.replace(piscinaMark, "Symbol.for('Piscina.kMovable')"),
+    },
+  ];
+}
+
+/** The module that takes the place of `embedded.ts`. */
+function embeddedModule(files: ReadonlyMap<string, string>): string {
+  const paths = [...files.values()];
+  const names = [...files.keys()];
+  const imports = paths.map(
+    (path, i) => `import file${i} from ${JSON.stringify(path)} with { type: "file" };`,
+  );
+  const entries = names.map((name, i) => `{ name: ${JSON.stringify(name)}, path: file${i} }`);
+  return `${imports.join("\n")}
+export const embedded = {
+  nativeFiles: [${entries.join(", ")}],
+  inferenceWorker: "${EXECUTABLE_ROOT}/workers/inference.js",
+};
+`;
+}
+
+/** Name → path of every native file, libraries before the bindings that need them. */
+function nativeFiles(root: string): ReadonlyMap<string, string> {
+  const platform = `linux-${process.arch}`;
+  const ort = join(root, "node_modules/onnxruntime-node/bin/napi-v6/linux", process.arch);
+  const vips = join(root, `node_modules/@img/sharp-libvips-${platform}/lib`);
+  const sharp = join(root, `node_modules/@img/sharp-${platform}/lib`);
+  const vipsLibrary = onlyFile(vips, /^libvips-cpp\.so\.[\d.]+$/);
+  return new Map([
+    ["libonnxruntime.so.1", join(ort, onlyFile(ort, /^libonnxruntime\.so\.1$/))],
+    ["onnxruntime_binding.node", join(ort, onlyFile(ort, /^onnxruntime_binding\.node$/))],
+    [vipsLibrary, join(vips, vipsLibrary)],
+    ["sharp.node", join(sharp, onlyFile(sharp, /^sharp-linux-.*\.node$/))],
+  ]);
+}
+
+function onlyFile(folder: string, pattern: RegExp): string {
+  const [found, ...others] = readdirSync(folder).filter((name) => pattern.test(name));
+  if (found === undefined || others.length > 0) {
+    throw new Error(`${folder} no longer has exactly one ${pattern}: adapt build-plugin.ts`);
+  }
+  return found;
+}
+
+/** A filter for the paths that end in exactly this module. */
+function endingWith(module: string): RegExp {
+  return new RegExp(`/${module.replaceAll(/[.\\/]/g, "\\$&")}$`);
+}

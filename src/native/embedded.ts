@@ -1,0 +1,18 @@
+/** A native library or binding inside the executable. */
+export interface NativeFile {
+  /** Its name for the loader: the `SONAME` of a library, or what `loadBinding` is asked for. */
+  readonly name: string;
+  /** Where its bytes can be read. */
+  readonly path: string;
+}
+
+/** What the executable carries beside its code. */
+interface Embedded {
+  /** Libraries come before the bindings that need them. */
+  readonly nativeFiles: readonly NativeFile[];
+  /** Path of the inference worker's module inside the executable. */
+  readonly inferenceWorker: string;
+}
+
+/** Nothing from source: the build puts a module of its own in this one's place (`build-plugin.ts`). */
+export const embedded: Embedded | undefined = undefined;

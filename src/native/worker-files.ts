@@ -1,0 +1,9 @@
+import { fileURLToPath } from "node:url";
+import { embedded } from "./embedded.ts";
+
+/** Where the workers' code is: in the source tree, or inside the executable. */
+export const workerFiles = {
+  inference:
+    embedded?.inferenceWorker ??
+    fileURLToPath(new URL("../../workers/inference.ts", import.meta.url)),
+} as const;

@@ -1,0 +1,42 @@
+/** Where an image comes from, and the one way to get its bytes. */
+import type { ImageBytes } from "../backends/protocol.ts";
+import { decodeBase64Image } from "../image/data-uri.ts";
+import type { StoredPart } from "./upload.ts";
+import type { UrlSource } from "./url.ts";
+
+/** An image that a request names or brings. */
+export type ImageSource =
+  | { readonly kind: "url"; readonly url: string }
+  | { readonly kind: "base64"; readonly text: string }
+  | { readonly kind: "upload"; readonly part: StoredPart };
+
+/**
+ * Gets the bytes of an image, whatever they turn out to be.
+ *
+ * @throws Problem for each way in which that fails, and the signal's reason when the caller leaves.
+ */
+export type Acquire = (source: ImageSource, signal: AbortSignal) => Promise<AcquiredImage>;
+
+/** Bytes, and the ms that fetching them took. */
+export interface AcquiredImage {
+  readonly image: ImageBytes;
+  readonly fetchMs?: number;
+}
+
+/** Makes `acquire` from the fetcher of URLs and the limit of an image's bytes. */
+export function createAcquire(urlSource: UrlSource, maxImageBytes: number): Acquire {
+  return async (source, signal) => {
+    switch (source.kind) {
+      case "url": {
+        const { bytes, fetchMs } = await urlSource.open(source.url, signal);
+        return { image: { kind: "memory", bytes }, fetchMs };
+      }
+      case "base64":
+        return { image: { kind: "memory", bytes: decodeBase64Image(source.text, maxImageBytes) } };
+      case "upload":
+        return { image: source.part.image };
+      default:
+        return source satisfies never;
+    }
+  };
+}

@@ -1,0 +1,164 @@
+/** The downloads folder: received images, each one file named by the SHA-256 of its bytes. */
+import { constants, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import type { ImageBytes, ImageFacts } from "../backends/protocol.ts";
+import { Problem } from "../errors.ts";
+
+export interface DownloadsOptions {
+  readonly directory: string;
+  /** Bytes that must stay free on the folder's disk. */
+  readonly minFreeBytes: number;
+}
+
+/** How a kept file is named in answers. */
+export interface SavedFile {
+  /** `<sha256>.<ext>` */
+  readonly savedAs: string;
+  /** `downloads/<savedAs>`: relative, whatever the folder is called on the host. */
+  readonly path: string;
+}
+
+/** A file under way: nobody else sees it until it is kept. */
+export interface Spool {
+  readonly path: string;
+  /** Appends bytes; @throws Problem `storage-full`. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Ends the writing; the file stays until it is kept or discarded. @throws Problem `storage-full`. */
+  finish(): Promise<void>;
+  /** Takes the file away, if it is still there. Safe to call at any time and more than once. */
+  discard(): Promise<void>;
+}
+
+export interface Downloads {
+  /** Makes the folder and takes away what an earlier process left half-written. */
+  prepare(): Promise<void>;
+  /** Opens a new file under way. @throws Problem `storage-full`. */
+  openSpool(): Promise<Spool>;
+  /**
+   * Keeps an image under its digest; the same bytes twice are one file.
+   *
+   * @throws Problem `storage-full`; nothing half-written stays.
+   */
+  keep(image: ImageBytes, facts: ImageFacts): Promise<SavedFile>;
+}
+
+/** How a file is named in answers, kept or not. */
+export function savedFile({ sha256, format }: ImageFacts): SavedFile {
+  const savedAs = `${sha256}.${format}`;
+  return { savedAs, path: `downloads/${savedAs}` };
+}
+
+const spoolPrefix = ".incoming-";
+const newFile = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
+
+/** Makes the store; the folder is touched by `prepare` and later. */
+export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): Downloads {
+  async function openSpool(): Promise<Spool> {
+    const path = join(directory, `${spoolPrefix}${process.pid}-${crypto.randomUUID()}`);
+    const file = await storing(async () => {
+      await checkFree(directory, minFreeBytes);
+      return await open(path, newFile, 0o600);
+    });
+    let isOpen = true;
+    const close = async () => {
+      if (!isOpen) return;
+      isOpen = false;
+      await file.close();
+    };
+    return {
+      path,
+      write: (chunk) =>
+        storing(async () => {
+          for (let offset = 0; offset < chunk.length; ) {
+            offset += (await file.write(chunk, offset)).bytesWritten;
+          }
+        }),
+      finish: () => storing(close),
+      discard: async () => {
+        await close().catch(() => {});
+        await rm(path, { force: true });
+      },
+    };
+  }
+
+  async function keepBytes(bytes: Uint8Array, target: string): Promise<void> {
+    const spool = await openSpool();
+    try {
+      await spool.write(bytes);
+      await spool.finish();
+      await place(spool.path, target);
+    } finally {
+      await spool.discard();
+    }
+  }
+
+  return {
+    openSpool,
+    prepare: async () => {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      for (const name of await readdir(directory)) {
+        if (isStale(name)) await rm(join(directory, name), { force: true });
+      }
+    },
+    keep: async (image, facts) => {
+      const saved = savedFile(facts);
+      const target = join(directory, saved.savedAs);
+      const size = image.kind === "memory" ? image.bytes.length : (await stat(image.path)).size;
+      if (await hasSize(target, size)) return saved;
+      if (image.kind === "memory") await keepBytes(image.bytes, target);
+      else await place(image.path, target);
+      return saved;
+    },
+  };
+}
+
+/** Whether a file under way belongs to a process that is gone. */
+function isStale(name: string): boolean {
+  const pid = new RegExp(`^${RegExp.escape(spoolPrefix)}(\\d+)-`).exec(name)?.[1];
+  if (pid === undefined) return false;
+  if (Number(pid) === process.pid) return true;
+  try {
+    process.kill(Number(pid), 0);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
+/** Puts a finished file in its place, whole even if the power fails the moment after. */
+function place(path: string, target: string): Promise<void> {
+  return storing(async () => {
+    const file = await open(path, constants.O_RDONLY);
+    await file.sync().finally(() => file.close());
+    await rename(path, target);
+  });
+}
+
+async function hasSize(path: string, size: number): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() === true && found.size === size;
+}
+
+async function checkFree(directory: string, minFreeBytes: number): Promise<void> {
+  if (minFreeBytes === 0) return;
+  const { bavail, bsize } = await statfs(directory);
+  if (bavail * bsize < minFreeBytes)
+    throw storageFull(new Error("less than DOWNLOADS_MIN_FREE_BYTES"));
+}
+
+/** Whatever the disk refuses is the caller's `storage-full`, with the reason for the log. */
+async function storing<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof Problem ? error : storageFull(error);
+  }
+}
+
+function storageFull(cause: unknown): Problem {
+  return new Problem(
+    "storage-full",
+    "The downloads folder cannot take the file: ask the operator to free space or to allow writing.",
+    { cause },
+  );
+}

@@ -1,0 +1,35 @@
+/** How a float32 vector becomes text. */
+
+/** A float32 needs at most nine significant digits to be read back (IEEE 754-2019, 5.12.2). */
+const maxDigits = 9;
+
+/**
+ * The numbers to print for a float32 vector: `JSON.stringify` writes each in the shortest decimal form
+ * that reads back to the same float32, where it would write up to 17 digits for the float32 itself.
+ *
+ * @param vector float32, [dimensions], finite.
+ * @returns float64 values, each of which rounds to the float32 at its place.
+ */
+export function toShortestDecimals(vector: Float32Array): number[] {
+  return Array.from(vector, shortestDecimal);
+}
+
+function shortestDecimal(value: number): number {
+  // Most float32 values need 7 to 9 digits, so the search starts there and goes down only from 7.
+  for (let digits = 7; digits < maxDigits; digits += 1) {
+    const decimal = Number(value.toPrecision(digits));
+    if (Math.fround(decimal) === value) return digits === 7 ? shortened(value, decimal) : decimal;
+  }
+  return Number(value.toPrecision(maxDigits));
+}
+
+/** Drops digits for as long as the value survives. */
+function shortened(value: number, sevenDigits: number): number {
+  let shortest = sevenDigits;
+  for (let digits = 6; digits > 0; digits -= 1) {
+    const decimal = Number(value.toPrecision(digits));
+    if (Math.fround(decimal) !== value) return shortest;
+    shortest = decimal;
+  }
+  return shortest;
+}

@@ -1,0 +1,65 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import { composeService } from "../../src/compose.ts";
+import { parseConfig, type SettingName } from "../../src/config.ts";
+import { createLog } from "../../src/log.ts";
+import { workerFiles } from "../../src/native/worker-files.ts";
+
+/** A real service on a free port of loopback, in this process, with real workers. */
+export interface TestService extends AsyncDisposable {
+  readonly url: URL;
+  /** Its own folder, empty at the start. */
+  readonly downloadsDir: string;
+  /** Log lines so far, as JSON texts. */
+  readonly log: readonly string[];
+  /** Errors of workers that were lost. */
+  readonly lost: readonly Error[];
+  stop(): Promise<void>;
+}
+
+/** Settings by name, as texts; the rest are the test's defaults. */
+export type TestSettings = Readonly<Partial<Record<SettingName, string>>>;
+
+/** Synthetic weights are made once on a host: 600 MB, the same for every test. */
+export const testModelsDir = join(tmpdir(), "imagesvc-test-models");
+
+/**
+ * Starts a service and waits until its model is ready.
+ *
+ * @param settings one worker, synthetic weights and loopback unless they say otherwise.
+ */
+export async function startService(settings: TestSettings = {}): Promise<TestService> {
+  const downloadsDir = await mkdtemp(join(tmpdir(), "imagesvc-downloads-"));
+  const parsed = parseConfig({
+    HOST: "127.0.0.1",
+    PORT: "0",
+    CLIP_WEIGHTS: "synthetic",
+    WORKERS: "1",
+    DOWNLOADS_MIN_FREE_BYTES: "0",
+    ...settings,
+  });
+  if ("faults" in parsed) throw new Error(parsed.faults.join("; "));
+  const log: string[] = [];
+  const lost: Error[] = [];
+  const service = composeService(parsed.config, {
+    cores: availableParallelism(),
+    folders: { models: testModelsDir, downloads: downloadsDir },
+    nvidiaApiKey: parsed.config.NVIDIA_API_KEY || undefined,
+    workerFiles,
+    log: createLog({
+      level: "debug",
+      format: "json",
+      write: (line) => log.push(line),
+      now: () => new Date(),
+    }),
+    onWorkerLost: (cause) => lost.push(cause),
+  });
+  const url = await service.listen();
+  await service.load();
+  const stop = async () => {
+    await service.stop();
+    await rm(downloadsDir, { recursive: true, force: true });
+  };
+  return { url, downloadsDir, log, lost, stop, [Symbol.asyncDispose]: stop };
+}

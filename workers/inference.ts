@@ -1,0 +1,147 @@
+/**
+ * The tasks of a worker thread. Each worker holds one onnxruntime session and runs one task at a
+ * time; what it keeps between tasks lives in the closure below, and dies with the thread.
+ */
+import { move, transferableSymbol, valueSymbol } from "piscina";
+import type {
+  Answers,
+  ClipModelFile,
+  DecodeOptions,
+  EmbedOutcome,
+  ImageBytes,
+  PreparedOutcome,
+  ProblemMessage,
+  Task,
+} from "../src/backends/protocol.ts";
+import { configureSharp, decodeImage } from "./decode.ts";
+import { preprocess } from "./preprocess.ts";
+import { problemMessage } from "./problem-message.ts";
+import { writePublishedModel } from "./published-model.ts";
+import { createSession, type ImageSession } from "./session.ts";
+import { prepareUpstream } from "./shrink-to-jpeg.ts";
+import { writeSyntheticModel } from "./write-model.ts";
+
+interface LoadedModel {
+  readonly file: ClipModelFile;
+  readonly session: ImageSession;
+}
+
+/** Every task's handler, by the task's kind. */
+type Handlers = {
+  readonly [Kind in Task["kind"]]: (task: Extract<Task, { kind: Kind }>) => Promise<Answers[Kind]>;
+};
+
+function createHandlers(): Handlers {
+  let loaded: LoadedModel | undefined;
+  configureSharp();
+  return {
+    "warm-up": async ({ model }) => {
+      const startedMs = performance.now();
+      await loaded?.session.release();
+      loaded = undefined;
+      if (model !== undefined) {
+        const session = await createSession(model);
+        loaded = { file: model, session };
+        await session.run(new Float32Array(3 * model.side * model.side), 1);
+      }
+      return { warmUpMs: performance.now() - startedMs };
+    },
+    "write-model": ({ directory, weights }) =>
+      weights === undefined
+        ? writeSyntheticModel(directory)
+        : writePublishedModel(directory, weights),
+    "embed-images": ({ images, decode }) => {
+      if (loaded === undefined) throw new Error("embed-images before a warm-up with a model");
+      return embedImages(loaded, images, decode);
+    },
+    "prepare-upstream": ({ image, decode, maxBase64Chars }) =>
+      prepareUpstream(image, decode, maxBase64Chars),
+  };
+}
+
+/** An image on its way through a batch: decoded into its row of the tensor, or failed. */
+type Decoded = Omit<EmbedOutcome, "result"> & { readonly problem?: ProblemMessage };
+
+async function embedImages(
+  { file, session }: LoadedModel,
+  images: readonly ImageBytes[],
+  decode: DecodeOptions,
+): Promise<readonly EmbedOutcome[]> {
+  const stride = 3 * file.side * file.side;
+  const pixelValues = new Float32Array(images.length * stride);
+  const decoded: Decoded[] = [];
+  let rows = 0;
+  for (const image of images) {
+    const one = await decodeInto(pixelValues, rows * stride, image, decode, file.side);
+    if (one.problem === undefined) rows += 1;
+    decoded.push(one);
+  }
+  const startedMs = performance.now();
+  const vectors =
+    rows === 0
+      ? new Float32Array()
+      : await session.run(pixelValues.subarray(0, rows * stride), rows);
+  const inferMs = performance.now() - startedMs;
+  let row = 0;
+  return decoded.map(({ problem, ...outcome }) => {
+    const timings = { ...outcome.timings, inferMs };
+    if (problem !== undefined) return { ...outcome, timings, result: { problem } };
+    const vector = vectors.slice(row * file.dimensions, (row + 1) * file.dimensions);
+    row += 1;
+    return { ...outcome, timings, result: { vector } };
+  });
+}
+
+async function decodeInto(
+  pixelValues: Float32Array,
+  offset: number,
+  image: ImageBytes,
+  options: DecodeOptions,
+  side: number,
+): Promise<Decoded> {
+  const startedMs = performance.now();
+  const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
+  try {
+    const { facts, ...picture } = await decodeImage(image, options);
+    preprocess(picture, side, pixelValues, offset);
+    return { ...bytes, facts, timings: { decodeMs: performance.now() - startedMs, inferMs: 0 } };
+  } catch (error) {
+    const timings = { decodeMs: performance.now() - startedMs, inferMs: 0 };
+    return { ...bytes, problem: problemMessage(error), timings };
+  }
+}
+
+const handlers = createHandlers();
+
+/** Entry point for piscina: runs one task and gives its buffers back by transfer. */
+export async function handle(task: Task): Promise<object> {
+  const answer = await run(task);
+  return move({ [transferableSymbol]: buffersOf(answer), [valueSymbol]: answer });
+}
+
+function run(task: Task): Promise<Answers[Task["kind"]]> {
+  switch (task.kind) {
+    case "warm-up":
+      return handlers["warm-up"](task);
+    case "write-model":
+      return handlers["write-model"](task);
+    case "embed-images":
+      return handlers["embed-images"](task);
+    case "prepare-upstream":
+      return handlers["prepare-upstream"](task);
+    default:
+      return task satisfies never;
+  }
+}
+
+function buffersOf(answer: Answers[Task["kind"]]): ArrayBuffer[] {
+  if (Array.isArray(answer)) return answer.flatMap(outcomeBuffers);
+  return "result" in answer ? outcomeBuffers(answer) : [];
+}
+
+function outcomeBuffers({ bytes, result }: EmbedOutcome | PreparedOutcome): ArrayBuffer[] {
+  const buffers = bytes === undefined ? [] : [bytes.buffer];
+  if ("vector" in result) buffers.push(result.vector.buffer);
+  if ("image" in result && result.image.buffer !== bytes?.buffer) buffers.push(result.image.buffer);
+  return buffers;
+}
