@@ -22,6 +22,8 @@ export const limits = {
   hangTimeoutMs: 180_000,
   /** Longest wait for a worker to load its model and run it once. */
   warmUpTimeoutMs: 120_000,
+  /** A signal so soon after the first is the same one: package runners pass a terminal's Ctrl-C on, which arrives anyway. */
+  signalEchoMs: 500,
   /** From the first signal to the end of the process. */
   shutdownTimeoutMs: 29_000,
   /** Seconds after which a client that is silent in the middle of a request is cut. */

@@ -26,10 +26,13 @@ export type OnStop = (stop: (reason: StopReason) => void) => void;
 export async function serve(service: Servable, onStop: OnStop, log: Log): Promise<number> {
   const first = Promise.withResolvers<StopReason>();
   const second = Promise.withResolvers<number>();
-  let signals = 0;
+  let signalledAt: number | undefined;
   onStop((reason) => {
-    if (reason.kind === "signal") signals += 1;
-    if (signals > 1) second.resolve(130);
+    if (reason.kind === "signal") {
+      const now = performance.now();
+      signalledAt ??= now;
+      if (now - signalledAt > limits.signalEchoMs) second.resolve(130);
+    }
     first.resolve(reason);
   });
   try {

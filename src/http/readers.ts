@@ -66,7 +66,9 @@ export function createReaders(options: ReaderOptions): Readers {
       const urlencoded = "application/x-www-form-urlencoded";
       const mediaType = requireMediaType(request, [urlencoded, "multipart/form-data"]);
       if (mediaType !== urlencoded) return await multipart(request, call);
-      return Object.fromEntries(new URLSearchParams(await readText(request, maxBodyBytes)));
+      const fields = new URLSearchParams(await readText(request, maxBodyBytes));
+      // The first of a name counts, as in a multipart form.
+      return Object.fromEntries([...fields].reverse());
     }),
     upload: reader(async (request, call) => {
       requireMediaType(request, ["multipart/form-data"]);

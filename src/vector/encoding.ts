@@ -20,7 +20,10 @@ function shortestDecimal(value: number): number {
     const decimal = Number(value.toPrecision(digits));
     if (Math.fround(decimal) === value) return digits === 7 ? shortened(value, decimal) : decimal;
   }
-  return Number(value.toPrecision(maxDigits));
+  // Above a power of two the float32 values lie twice as far apart as below it, so the next decimal up
+  // may do where the nearest does not.
+  const upwards = Number((value * (1 + 2 ** -25)).toPrecision(maxDigits - 1));
+  return Math.fround(upwards) === value ? upwards : Number(value.toPrecision(maxDigits));
 }
 
 /** Drops digits for as long as the value survives. */
