@@ -195,7 +195,7 @@ export const settings = {
     fallback: 64,
     min: 0,
     max: 10_000,
-    doc: "Images that may wait for a worker; one more is refused with 503.",
+    doc: "Requests for vectors that may be under way at once: arriving, fetching, waiting or in a worker. One more is refused with 503.",
   }),
   REQUEST_TIMEOUT_MS: integer({
     fallback: 60_000,

@@ -79,23 +79,11 @@ async function runService(
   if (!isLoopback(config.HOST)) {
     log.warn("everyone who reaches this address may use the service", { host: config.HOST });
   }
-  onSignals((name) => stops.give({ kind: "signal", name }));
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.on(name, () => stops.give({ kind: "signal", name }));
+  }
   return await serve(service, stops.take, log);
 }
-
-/** Calls back for every signal to stop, and once for one Ctrl-C: `bun run` passes on what we already got. */
-function onSignals(give: (name: string) => void): void {
-  let interruptedAt = Number.NEGATIVE_INFINITY;
-  process.on("SIGTERM", () => give("SIGTERM"));
-  process.on("SIGINT", () => {
-    const sinceLastMs = performance.now() - interruptedAt;
-    interruptedAt = performance.now();
-    if (sinceLastMs > sameKeystrokeMs) give("SIGINT");
-  });
-}
-
-/** Nobody presses Ctrl-C twice so fast. */
-const sameKeystrokeMs = 50;
 
 /** Reasons to stop, also those that come before anybody listens. */
 function stopReasons() {

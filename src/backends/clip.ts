@@ -91,7 +91,7 @@ function retryOf(state: BackendState): { readonly retryAfterS?: number } {
 }
 
 function howToGetWeights(id: string): string {
-  return `Put the published file there, as the README says for ${id}; or start with CLIP_WEIGHTS=synthetic to try the service without it, or ask for another model with ?model=.`;
+  return `Put the published file into models/${id}/, as the README says; or start with CLIP_WEIGHTS=synthetic to try the service without it, or ask for another model with ?model=.`;
 }
 
 function stackOf(error: unknown): string {

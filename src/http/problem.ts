@@ -43,13 +43,15 @@ export function problemResponse(
  * `internal-error` with the original as its cause, for the log.
  */
 export function toProblem(error: unknown): Problem {
-  if (error instanceof Problem) return error;
-  if (error instanceof ParseError && error.cause instanceof Problem) return error.cause;
-  if (error instanceof ValidationError && error.type !== "response") return validationFailed(error);
+  const thrown = error instanceof ParseError ? error.cause : error;
+  if (thrown instanceof Problem) return thrown;
+  if (thrown instanceof ValidationError && thrown.type !== "response") {
+    return validationFailed(thrown);
+  }
   return new Problem(
     "internal-error",
     "The service made a mistake: report the request id to the operator.",
-    { cause: error },
+    { cause: thrown },
   );
 }
 

@@ -77,12 +77,12 @@ export async function receiveForm(
   return Object.fromEntries(form);
 }
 
-/** What really ended the reading: our own refusal, the caller's leaving, or a broken form. */
+/** What really ended the reading: the caller's leaving, a refusal (whatever broke in its wake), or a broken form. */
 function reasonFor(error: unknown, failed: AbortSignal, left: AbortSignal): unknown {
   if (left.aborted) return left.reason;
-  const reason = failed.aborted ? failed.reason : error;
-  if (reason instanceof Problem) return reason;
-  return malformed("The form is cut short or broken: send it whole, with its boundary.", reason);
+  const reasons: readonly unknown[] = failed.aborted ? [failed.reason, error] : [error];
+  const detail = "The form is cut short or broken: send it whole, with its boundary.";
+  return reasons.find((reason) => reason instanceof Problem) ?? malformed(detail, reasons[0]);
 }
 
 function openParser({ contentType, maxFileBytes }: FormOptions): BusboyInstance {

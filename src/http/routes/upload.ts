@@ -15,9 +15,9 @@ export function uploadRoutes(deps: EmbeddingRoutes) {
       });
       return {
         message: "Image processed successfully" as const,
-        embedding: vector,
         model,
         dimensions,
+        embedding: vector,
       };
     },
     {

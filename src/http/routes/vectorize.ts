@@ -30,7 +30,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
       async ({ body, query, request }) => {
         const source = { kind: "url", url: body.image_url } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
-        return { ...answer(embedded), source_url: body.image_url };
+        return answer(embedded, { source_url: body.image_url });
       },
       {
         parse: deps.readers.json,
@@ -54,7 +54,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
         const { filename } = body;
         const named = filename === undefined ? {} : { original_filename: echoedFilename(filename) };
-        return { ...answer(embedded), ...named };
+        return answer(embedded, named);
       },
       {
         parse: deps.readers.jsonWithWrappedBase64,
@@ -77,7 +77,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
         const source = { kind: "upload", part: body.file } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
         const original_filename = echoedFilename(body.file.originalFilename);
-        return { ...answer(embedded), original_filename };
+        return answer(embedded, { original_filename });
       },
       {
         parse: deps.readers.upload,
@@ -97,10 +97,10 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
     );
 }
 
-/** The keys that all three answers have. */
-function answer(embedded: Awaited<ReturnType<typeof embedFor>>) {
+/** The keys that all three answers have, around those of one; the vector comes last, where it hides nothing. */
+function answer<Own extends object>(embedded: Awaited<ReturnType<typeof embedFor>>, own: Own) {
   const { saved, vector, model, dimensions } = embedded;
-  return { status: "success" as const, ...savedKeys(saved), vector, model, dimensions };
+  return { status: "success" as const, model, dimensions, ...own, ...savedKeys(saved), vector };
 }
 
 function savedKeys(saved: SavedFile | undefined) {

@@ -1,0 +1,73 @@
+/** Bare onnxruntime on the cores that the service has: the reference of the speed figures. */
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { limits } from "../../src/limits.ts";
+import { writeSyntheticModel } from "../../workers/write-model.ts";
+import { testModelsDir } from "../support/service.ts";
+import type { BareAnswer, BareQuestion } from "./bare-onnxruntime.ts";
+import { startChild } from "./child.ts";
+import { processorMs } from "./process-usage.ts";
+
+/** Some sessions of the image tower, each in a process of its own, that run at the same time. */
+export interface Reference extends AsyncDisposable {
+  /** Sessions × threads of each. */
+  readonly shape: string;
+  /** Runs all sessions for about `forMs`. */
+  observe(batch: number, forMs: number): Promise<Speed>;
+  /** ms that each inference took, over about `forMs`. */
+  inferenceMs(batch: number, forMs: number): Promise<readonly number[]>;
+}
+
+/** How fast images went through. */
+export interface Speed {
+  readonly imagesPerS: number;
+  /** ms of processor time, all threads together, that each image took. */
+  readonly processorMsPerImage: number;
+}
+
+/** Every core in one session, and shared among as many sessions as the service has workers. */
+export function referenceShapes() {
+  const cores = availableParallelism();
+  const workers = Math.min(cores, limits.maxDefaultWorkers);
+  return {
+    oneSession: { sessions: 1, threads: cores },
+    manySessions: { sessions: workers, threads: Math.floor(cores / workers) },
+  };
+}
+
+/** Starts the sessions and runs each once. */
+export async function startReference(shape: {
+  readonly sessions: number;
+  readonly threads: number;
+}): Promise<Reference> {
+  const { imageTower } = await writeSyntheticModel(join(testModelsDir, "synthetic"));
+  const args = ["test/bench/bare-onnxruntime.ts", imageTower, String(shape.threads)];
+  const children = Array.from({ length: shape.sessions }, () =>
+    startChild<BareQuestion, BareAnswer>({ args }),
+  );
+  const askAll = (question: BareQuestion) =>
+    Promise.all(children.map((child) => child.ask(question)));
+  const usedMs = async () =>
+    sum(await Promise.all(children.map((child) => processorMs(child.pid))));
+  await askAll({ batch: 1, forMs: 1 });
+  return {
+    shape: `${shape.sessions}×${shape.threads}`,
+    observe: async (batch, forMs) => {
+      const before = await usedMs();
+      const answers = await askAll({ batch, forMs });
+      const images = batch * answers.flat().length;
+      return {
+        imagesPerS: sum(answers.map((tookMs) => (tookMs.length * batch * 1000) / sum(tookMs))),
+        processorMsPerImage: ((await usedMs()) - before) / images,
+      };
+    },
+    inferenceMs: async (batch, forMs) => (await askAll({ batch, forMs })).flat(),
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,52 @@
+/** `bun run bench [figure…]`: prints the figures, each beside its own reference from the same run. */
+import { availableParallelism, cpus, loadavg } from "node:os";
+import { dependencies, version } from "../../package.json" with { type: "json" };
+import { decode } from "./decode.ts";
+import { eventLoop } from "./event-loop.ts";
+import { idleMemory } from "./idle-memory.ts";
+import { latency } from "./latency.ts";
+import { livez } from "./livez.ts";
+import { throughput } from "./throughput.ts";
+import { uploadMemory } from "./upload-memory.ts";
+
+/** A figure gives its lines as it finds them out. */
+type Figure = () => AsyncGenerator<string>;
+
+const figures = new Map<string, Figure>([
+  ["throughput", throughput],
+  ["latency", latency],
+  ["decode", decode],
+  ["event-loop", eventLoop],
+  ["livez", livez],
+  ["upload-memory", uploadMemory],
+  ["idle-memory", idleMemory],
+]);
+
+function describeMachine(): string[] {
+  const { elysia, sharp, "onnxruntime-node": onnxruntime } = dependencies;
+  return [
+    `imagesvc ${version}, bun ${Bun.version}, elysia ${elysia}, onnxruntime-node ${onnxruntime}, sharp ${sharp}`,
+    `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores, load before ${loadavg()[0]?.toFixed(2)}`,
+  ];
+}
+
+async function run(names: readonly string[]): Promise<number> {
+  const unknown = names.filter((name) => !figures.has(name));
+  if (unknown.length > 0) {
+    process.stderr.write(`unknown figure ${unknown.join(", ")}: there are ${known()}\n`);
+    return 2;
+  }
+  process.stdout.write(`${describeMachine().join("\n")}\n`);
+  for (const [name, figure] of figures) {
+    if (names.length > 0 && !names.includes(name)) continue;
+    process.stdout.write(`\n${name}\n`);
+    for await (const line of figure()) process.stdout.write(`  ${line}\n`);
+  }
+  return 0;
+}
+
+function known(): string {
+  return [...figures.keys()].join(", ");
+}
+
+process.exit(await run(process.argv.slice(2)));

@@ -1,0 +1,42 @@
+/** Order statistics of measurements: the machine is noisy, so means would follow the worst of it. */
+
+/**
+ * The value below which a share of the values lies, by the nearest rank.
+ *
+ * @param values in any order, at least one; left untouched.
+ * @param percent 0 to 100.
+ * @throws RangeError when there are no values.
+ */
+export function percentile(values: readonly number[], percent: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const rank = Math.max(1, Math.ceil((percent / 100) * sorted.length));
+  const value = sorted[rank - 1];
+  if (value === undefined) throw new RangeError("nothing was measured");
+  return value;
+}
+
+/**
+ * The middle value; between the two middle ones where their number is even.
+ *
+ * @throws RangeError when there are no values.
+ */
+export function median(values: readonly number[]): number {
+  const reversed = values.map((value) => -value);
+  return (percentile(values, 50) - percentile(reversed, 50)) / 2;
+}
+
+/** The median and, in brackets, the range: `38.2 (37.0 to 39.1)`. */
+export function withRange(values: readonly number[], digits: number): string {
+  const [middle, least, most] = [median(values), Math.min(...values), Math.max(...values)].map(
+    (value) => value.toFixed(digits),
+  );
+  return `${middle} (${least} to ${most})`;
+}
+
+/** Values as `p50 4.1, p99 9.8, longest 12.0`. */
+export function withTail(values: readonly number[], digits: number): string {
+  const [p50, p99, longest] = [50, 99, 100].map((percent) =>
+    percentile(values, percent).toFixed(digits),
+  );
+  return `p50 ${p50}, p99 ${p99}, longest ${longest}`;
+}
