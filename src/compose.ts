@@ -79,9 +79,10 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     load: () => clip.load(),
     stop: async () => {
       lifecycle.isDraining = true;
-      await server?.stop();
-      await batcher.close();
+      const isDone = (await server?.stop(limits.drainTimeoutMs)) ?? true;
+      if (!isDone) log.warn("requests were still under way at the deadline, and are cut");
       await server?.close();
+      await batcher.close();
     },
   };
 }

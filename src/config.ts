@@ -76,7 +76,8 @@ function origin(row: Row<string>) {
   return setting<string>(row, (input) => {
     if (!URL.canParse(input)) return { allowed };
     const url = new URL(input);
-    const plain = /^https?:$/.test(url.protocol) && url.pathname === "/" && !url.username;
+    const plain =
+      /^https?:$/.test(url.protocol) && url.pathname === "/" && url.username + url.password === "";
     return plain && !url.search && !url.hash ? { value: url.origin } : { allowed };
   });
 }
@@ -251,11 +252,16 @@ export function parseConfig(
     if ("value" in parsed) values[name] = parsed.value;
     else
       faults.push(
-        `${name} is ${row.secret ? "not usable" : `"${given}"`}: it must be ${parsed.allowed}`,
+        `${name} is ${row.secret ? "not usable" : `"${withoutPassword(given)}"`}: it must be ${parsed.allowed}`,
       );
   }
   faults.push(...relationFaults(values as Config, faults.length > 0));
   return faults.length > 0 ? { faults } : { config: values as Config };
+}
+
+/** A URL's user name and password are secrets, whatever the setting. */
+function withoutPassword(text: string): string {
+  return text.replace(/\/\/[^/]*@/g, "//***@");
 }
 
 /** Limits that only make sense together. */

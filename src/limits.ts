@@ -30,6 +30,8 @@ export const limits = {
   idleTimeoutS: 30,
   /** Longest time that a body may take to arrive. */
   bodyTimeoutMs: 300_000,
+  /** After the first signal: how long requests may finish; then they are cut, so that the end is clean. */
+  drainTimeoutMs: 20_000,
   /** How long the rest of a refused body is read and thrown away. */
-  drainTimeoutMs: 1_000,
+  hearOutTimeoutMs: 1_000,
 } as const;

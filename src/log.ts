@@ -41,5 +41,6 @@ function renderText(time: Date, level: LogLevel, message: string, fields: LogFie
   const pairs = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => ` ${key}=${typeof value === "string" ? JSON.stringify(value) : value}`);
-  return `${time.toISOString().slice(11, 19)} ${level.padEnd(5)} ${message}${pairs.join("")}\n`;
+  const oneLine = message.trim().replaceAll(/\s*[\r\n]\s*/g, " ");
+  return `${time.toISOString().slice(11, 19)} ${level.padEnd(5)} ${oneLine}${pairs.join("")}\n`;
 }

@@ -73,7 +73,7 @@ async function runService(
     return 1;
   }
   if (command === "openapi") {
-    process.stdout.write(`${await service.openApi()}\n`);
+    await Bun.write(Bun.stdout, `${await service.openApi()}\n`);
     return 0;
   }
   if (!isLoopback(config.HOST)) {

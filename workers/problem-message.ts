@@ -2,12 +2,18 @@ import type { ProblemMessage } from "../src/backends/protocol.ts";
 import { Problem } from "../src/errors.ts";
 
 /**
- * What crosses the thread boundary for an expected failure.
- *
- * @throws the error itself, if nobody expected it.
+ * What crosses the thread boundary for the failure of one image. What nobody expected becomes an
+ * `internal-error` of that image, so that its neighbours in the batch go on.
  */
 export function problemMessage(error: unknown): ProblemMessage {
-  if (!(error instanceof Problem)) throw error;
+  if (!(error instanceof Problem)) {
+    const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return {
+      code: "internal-error",
+      detail: "The service made a mistake: report the request id to the operator.",
+      cause,
+    };
+  }
   const cause = error.cause === undefined ? {} : { cause: String(error.cause) };
   return { code: error.code, detail: error.message, ...cause };
 }

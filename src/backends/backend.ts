@@ -46,7 +46,7 @@ export interface BackendOutcome {
   readonly timings: StageTimings;
 }
 
-/** One image model. Implementations never throw: a failure is an outcome. */
+/** One image model. */
 export interface ImageBackend {
   /** What requests call it: `clip-ViT-B-32`, `nv-dinov2`. */
   readonly id: string;
@@ -57,5 +57,11 @@ export interface ImageBackend {
   state(): BackendState;
   /** The problem that a demand would meet before any work is done for it, if one is known now. */
   admission(demand: Demand): Problem | undefined;
+  /**
+   * Embeds one image; a failure is an outcome.
+   *
+   * @throws Problem when nothing was done for the image (no worker in time, the service stops), and the
+   *   signal's reason when the caller has left.
+   */
   embed(job: EmbedJob): Promise<BackendOutcome>;
 }

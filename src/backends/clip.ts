@@ -51,6 +51,7 @@ export function createClip(options: ClipOptions): ClipBackend {
       state = { kind: "ready" };
       log.info("model ready", { model: exactId, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
+      if (error instanceof Problem && error.code === "shutting-down") return;
       state = { kind: "unavailable", why: "The model could not be loaded: the log says why." };
       log.error("the model could not be loaded", { model: exactId, error: stackOf(error) });
     }

@@ -12,7 +12,7 @@ const graceMs = 20;
  */
 export async function hearOut(request: Request, response: Response): Promise<Response> {
   if (response.status < 400 || request.body === null) return response;
-  const drained = drain(request.body, limits.drainTimeoutMs);
+  const drained = drain(request.body, limits.hearOutTimeoutMs);
   const isWhole = await Promise.race([
     drained.then(() => true),
     Bun.sleep(graceMs).then(() => false),

@@ -31,8 +31,12 @@ interface Served {
 export interface HttpServer {
   /** Where it listens, as a URL. */
   readonly url: URL;
-  /** Takes no more connections, and waits until no request is under way. */
-  stop(): Promise<void>;
+  /**
+   * Takes no more connections, and waits until no request is under way, but not longer than `timeoutMs`.
+   *
+   * @returns whether every request got its answer.
+   */
+  stop(timeoutMs: number): Promise<boolean>;
   /** Cuts whatever is still open. */
   close(): Promise<void>;
 }
@@ -57,6 +61,8 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
       logCall(log, { method: received.method, request, response, call });
       return await hearOut(request, response);
     } finally {
+      // The call's own deadlines are over: an idle connection is Bun's to close again.
+      server.timeout(received, limits.idleTimeoutS);
       await Promise.all(call.spools.map((spool) => spool.discard()));
       call.ticket?.release();
       underWay -= 1;
@@ -85,6 +91,8 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
     hostname: options.hostname,
     port: options.port,
     development: false,
+    // Without development mode Bun would let a second process take the same port silently.
+    reusePort: false,
     // Cuts clients that are silent in the middle of a request; a call that is served has deadlines of its own.
     idleTimeout: limits.idleTimeoutS,
     // Our own limit answers with a Problem; Bun's would answer with an empty body.
@@ -94,9 +102,13 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
 
   return {
     url: server.url,
-    stop: async () => {
+    stop: async (timeoutMs) => {
       void server.stop(false);
-      if (underWay > 0) await new Promise<void>((resolve) => (wakeIdle = resolve));
+      if (underWay === 0) return true;
+      const { promise, resolve } = Promise.withResolvers<boolean>();
+      wakeIdle = () => resolve(true);
+      const timer = setTimeout(() => resolve(false), timeoutMs);
+      return await promise.finally(() => clearTimeout(timer));
     },
     close: () => server.stop(true),
   };

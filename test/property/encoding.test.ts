@@ -35,6 +35,14 @@ test("no shorter text would be read back to the same float32", () => {
   );
 });
 
+test("powers of two are as short as they can be, although their neighbours lie unevenly", () => {
+  for (let exponent = -149; exponent <= 127; exponent += 1) {
+    const value = 2 ** exponent;
+    expect(Math.fround(Number(textOf(value)))).toBe(value);
+    expect(digitsOf(textOf(-value))).toBe(fewestDigits(value));
+  }
+});
+
 test("among equally short texts the nearest to the value is printed", () => {
   fc.assert(
     fc.property(fc.oneof(float32Bits, typical), (value) => {

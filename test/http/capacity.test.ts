@@ -1,0 +1,209 @@
+/** Problems of the service's own state: full, without a model, upstream in trouble, or broken. */
+import { beforeAll, expect, test } from "bun:test";
+import { createApp } from "../../src/http/app.ts";
+import type { Calls } from "../../src/http/call.ts";
+import { startHttpServer } from "../../src/http/server.ts";
+import { createLog } from "../../src/log.ts";
+import { expectProblem, postFile, postJson, send, until } from "../support/client.ts";
+import { misbehave, startNvidiaFake } from "../support/nvidia-fake.ts";
+import { type Bytes, makeJpeg, makePng } from "../support/pictures.ts";
+import { connectRaw, headOf } from "../support/raw-client.ts";
+import { startService } from "../support/service.ts";
+
+let jpeg: Bytes;
+beforeAll(async () => {
+  jpeg = await makeJpeg();
+});
+
+const clip = "?model=clip-ViT-B-32";
+
+/** Seconds of a Retry-After that must be there. */
+function retryAfter(response: Response): number {
+  const text = response.headers.get("retry-after") ?? "";
+  expect(text).toMatch(/^[1-9]\d*$/);
+  return Number(text);
+}
+
+test("a full house refuses at once, and says when to come back", async () => {
+  await using service = await startService({ QUEUE_LIMIT: "0" });
+  const response = await postFile(service, jpeg, { query: clip });
+  expect(retryAfter(response)).toBeLessThan(10);
+  await expectProblem(response, "overloaded");
+});
+
+test("one request more than the limit is refused, before its body is read, and then there is room", async () => {
+  await using service = await startService({ QUEUE_LIMIT: "1" });
+  const first = await connectRaw(service);
+  const headers = { "Content-Type": "application/json", "Content-Length": 2 };
+  first.write(headOf("/vectorize-image", headers));
+  await Bun.sleep(30);
+  await expectProblem(await postFile(service, jpeg, { query: clip }), "overloaded");
+  first.write("{}");
+  await first.received(/validation-failed/);
+  expect((await postFile(service, jpeg, { query: clip })).status).toBe(200);
+  first.hangUp();
+});
+
+test("what needs no model is served in a full house", async () => {
+  await using service = await startService({ QUEUE_LIMIT: "0" });
+  for (const path of ["/livez", "/readyz", "/docs", "/openapi.json", "/problems/overloaded"]) {
+    expect((await send(service, path)).status).toBe(200);
+  }
+});
+
+test("without an NVIDIA key nv-dinov2 is unavailable, and the answer says how to get one", async () => {
+  await using service = await startService();
+  const response = await postFile(service, jpeg);
+  expect(response.headers.get("retry-after")).toBeNull();
+  const { detail } = await expectProblem(response, "model-unavailable");
+  expect(detail).toContain("NVIDIA_API_KEY");
+});
+
+test("without its weights CLIP is unavailable, the answer says what to do, and NV-DINOv2 works", async () => {
+  const nvidia = startNvidiaFake();
+  await using service = await startService({
+    CLIP_WEIGHTS: "openai",
+    NVIDIA_API_KEY: "nvapi-fake",
+    NVIDIA_BASE_URL: nvidia.url,
+  });
+  const response = await postFile(service, jpeg, { query: clip });
+  const { detail } = await expectProblem(response, "model-unavailable");
+  expect(detail).toContain("clip-ViT-B-32");
+  expect(detail).not.toContain("imagesvc-test-models");
+  expect((await postFile(service, jpeg)).status).toBe(200);
+  await nvidia.stop();
+});
+
+test("with real weights asked for, the synthetic model's id is unknown", async () => {
+  await using service = await startService({ CLIP_WEIGHTS: "openai" });
+  const response = await postFile(service, jpeg, { query: "?model=clip-ViT-B-32@synthetic" });
+  await expectProblem(response, "unknown-model");
+});
+
+test("an NVIDIA key that is refused is named as the operator's task, without the key", async () => {
+  const nvidia = startNvidiaFake();
+  await using service = await startService({
+    NVIDIA_API_KEY: "nvapi-wrong-secret",
+    NVIDIA_BASE_URL: nvidia.url,
+  });
+  const { detail } = await expectProblem(await postFile(service, jpeg), "upstream-unauthorized");
+  expect(detail).not.toContain("wrong-secret");
+  expect(service.log.join("")).not.toContain("wrong-secret");
+  await nvidia.stop();
+});
+
+for (const [what, behaviour, code] of [
+  ["answers with HTML", misbehave.notJson, "upstream-error"],
+  ["answers a vector of the wrong length", misbehave.wrongDimension, "upstream-error"],
+] as const) {
+  test(`an upstream that ${what} is a ${code}`, async () => {
+    const nvidia = startNvidiaFake();
+    nvidia.next(...Array.from({ length: 8 }, () => behaviour));
+    await using service = await startService({
+      NVIDIA_API_KEY: "nvapi-fake",
+      NVIDIA_BASE_URL: nvidia.url,
+    });
+    await expectProblem(await postFile(service, jpeg), code);
+    await nvidia.stop();
+  });
+}
+
+test("an upstream that is down for hours is passed on with its Retry-After", async () => {
+  const nvidia = startNvidiaFake();
+  nvidia.next(...Array.from({ length: 8 }, () => misbehave.outage()));
+  await using service = await startService({
+    NVIDIA_API_KEY: "nvapi-fake",
+    NVIDIA_BASE_URL: nvidia.url,
+  });
+  const response = await postFile(service, jpeg);
+  expect(response.status).toBeGreaterThanOrEqual(502);
+  expect(response.headers.get("content-type")).toBe("application/problem+json");
+  await nvidia.stop();
+});
+
+test("an upstream that says nothing is an upstream-timeout at the request's deadline", async () => {
+  const nvidia = startNvidiaFake();
+  nvidia.next(misbehave.slow, misbehave.slow, misbehave.slow);
+  await using service = await startService({
+    NVIDIA_API_KEY: "nvapi-fake",
+    NVIDIA_BASE_URL: nvidia.url,
+    REQUEST_TIMEOUT_MS: "1000",
+    FETCH_TIMEOUT_MS: "500",
+  });
+  await expectProblem(await postFile(service, jpeg), "upstream-timeout");
+  await nvidia.stop();
+});
+
+/** A server whose requests all fail in the same way. */
+function startBroken(fail: () => never, isDraining = false) {
+  const lines: string[] = [];
+  const calls: Calls = new WeakMap();
+  const lifecycle = { isDraining };
+  const read = async () => fail();
+  const server = startHttpServer({
+    app: createApp({
+      embedder: { backends: [], embed: read },
+      calls,
+      readers: { json: read, jsonWithWrappedBase64: read, form: read, upload: read },
+      lifecycle,
+      corsOrigins: [page],
+    }),
+    calls,
+    lifecycle,
+    hostname: "127.0.0.1",
+    port: 0,
+    log: createLog({
+      level: "info",
+      format: "json",
+      write: (line) => lines.push(line),
+      now: () => new Date(),
+    }),
+  });
+  return { url: server.url, close: () => server.close(), lines };
+}
+
+const page = "http://localhost:3000";
+
+test("a bug is an internal-error: its words stay in the log, under the request's id", async () => {
+  const broken = startBroken(() => {
+    throw new TypeError("the secret path is /etc/imagesvc/secret");
+  });
+  const response = await postJson(broken, "/vectorize-image", {}, { Origin: page });
+  expect(response.headers.get("access-control-allow-origin")).toBe(page);
+  const { detail, request_id } = await expectProblem(response, "internal-error");
+  expect(detail).not.toContain("secret");
+  const line = JSON.parse(broken.lines.find((one) => one.includes(request_id)) ?? "{}");
+  expect(line).toMatchObject({ level: "error", code: "internal-error", status: 500 });
+  expect(line.cause).toMatch(/TypeError: the secret path.*capacity\.test\.ts/s);
+  await broken.close();
+});
+
+test("while draining a POST is refused unread, with Retry-After, and its connection closes", async () => {
+  const draining = startBroken(() => {
+    throw new Error("a body was read");
+  }, true);
+  const response = await postJson(draining, "/vectorize-image", {}, { Origin: page });
+  expect(response.headers.get("connection")).toBe("close");
+  expect(response.headers.get("access-control-allow-origin")).toBe(page);
+  retryAfter(response);
+  await expectProblem(response, "shutting-down");
+  expect((await send(draining, "/livez")).status).toBe(200);
+  await draining.close();
+});
+
+test("a request that waits longer than its deadline for a worker is an inference-timeout", async () => {
+  await using service = await startService({
+    REQUEST_TIMEOUT_MS: "1000",
+    FETCH_TIMEOUT_MS: "500",
+    QUEUE_LIMIT: "200",
+  });
+  const slow = await makePng({ width: 4000, height: 3000 });
+  const answers = await Promise.all(
+    Array.from({ length: 12 }, () => postFile(service, slow, { query: clip })),
+  );
+  const late = answers.filter(({ status }) => status === 504);
+  expect(late.length).toBeGreaterThan(0);
+  for (const answer of late) await expectProblem(answer, "inference-timeout");
+  for (const { status } of answers) expect([200, 503, 504]).toContain(status);
+  await until(async () => (await postFile(service, jpeg, { query: clip })).status === 200);
+});

@@ -1,0 +1,198 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { base64Of, postFile, postJson, postUrlencoded, send, until } from "../support/client.ts";
+import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
+import { type Origin, respond, startOrigin } from "../support/origin.ts";
+import { type Bytes, makeJpeg } from "../support/pictures.ts";
+import { connectRaw } from "../support/raw-client.ts";
+import { startService, type TestService } from "../support/service.ts";
+
+let service: TestService;
+let nvidia: NvidiaFake;
+let origin: Origin;
+let jpeg: Bytes;
+
+beforeAll(async () => {
+  jpeg = await makeJpeg();
+  nvidia = startNvidiaFake({ key: "nvapi-very-secret" });
+  origin = await startOrigin({ "/image.jpg?token=very-secret": respond({ body: jpeg }) });
+  service = await startService({
+    FETCH_ALLOW: "127.0.0.1",
+    NVIDIA_API_KEY: "nvapi-very-secret",
+    NVIDIA_BASE_URL: nvidia.url,
+  });
+});
+
+afterAll(async () => {
+  await service.stop();
+  await origin[Symbol.asyncDispose]();
+  await nvidia.stop();
+});
+
+interface LogLine {
+  readonly time: string;
+  readonly level: string;
+  readonly message: string;
+  readonly request_id: string;
+  readonly ms: number;
+}
+
+function linesOf(requestId: string): readonly LogLine[] {
+  return service.log
+    .filter((line) => line.includes(requestId))
+    .map((line): LogLine => JSON.parse(line));
+}
+
+for (const id of ["abc", "a.b_c~d+e-f", "x".repeat(128), "01J9ZX-5"]) {
+  test(`the client's request id "${id.slice(0, 20)}" is taken`, async () => {
+    const response = await send(service, "/livez", { headers: { "X-Request-Id": id } });
+    expect(response.headers.get("x-request-id")).toBe(id);
+  });
+}
+
+for (const [what, id] of [
+  ["too long", "x".repeat(129)],
+  ["with a blank", "a b"],
+  ["that could break a log", 'a"}{"b'],
+  ["empty", ""],
+] as const) {
+  test(`a request id that is ${what} is replaced`, async () => {
+    const response = await send(service, "/livez", { headers: { "X-Request-Id": id } });
+    expect(response.headers.get("x-request-id")).toMatch(/^[0-9a-f-]{36}$/);
+  });
+}
+
+test("every answer has its own request id, errors too", async () => {
+  const ids = await Promise.all(
+    ["/livez", "/docs", "/nothing", "/", "/upload"].map(async (path) => {
+      return (await send(service, path)).headers.get("x-request-id");
+    }),
+  );
+  for (const id of ids) expect(id).toMatch(/^[0-9a-f-]{36}$/);
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
+function stagesOf(response: Response): Readonly<Record<string, number>> {
+  const header = response.headers.get("server-timing") ?? "";
+  const stages = header.split(", ").map((stage) => {
+    const [, name = "", ms = ""] = /^([a-z]+);dur=(\d+\.\d)$/.exec(stage) ?? [];
+    return [name, Number(ms)];
+  });
+  return Object.fromEntries(stages);
+}
+
+test("Server-Timing names the stages of a CLIP request", async () => {
+  const response = await postFile(service, jpeg, { query: "?model=clip-ViT-B-32" });
+  const stages = stagesOf(response);
+  expect(Object.keys(stages).sort()).toEqual(["decode", "infer", "queue", "total"]);
+  expect(stages["infer"]).toBeGreaterThan(0);
+  expect(stages["total"]).toBeGreaterThanOrEqual(stages["infer"] ?? Number.NaN);
+});
+
+test("Server-Timing names the fetch of an image URL, and the upstream", async () => {
+  const image_url = origin.url("/image.jpg?token=very-secret");
+  const local = await postUrlencoded(service, "/upload", { imageUrl: image_url });
+  expect(Object.keys(stagesOf(local))).toContain("fetch");
+  const hosted = await postJson(service, "/vectorize-image", { image_url });
+  expect(Object.keys(stagesOf(hosted))).toEqual(expect.arrayContaining(["fetch", "upstream"]));
+});
+
+test("Server-Timing has at least the total, on errors too", async () => {
+  for (const path of ["/livez", "/nothing", "/upload"]) {
+    expect(stagesOf(await send(service, path))["total"]).toBeGreaterThanOrEqual(0);
+  }
+});
+
+test("a request is one line of JSON in the log, with its outcome", async () => {
+  const headers = { "X-Request-Id": "good-one" };
+  await postJson(
+    service,
+    "/vectorize-image-base64?model=clip-ViT-B-32",
+    { image_base64: base64Of(jpeg) },
+    headers,
+  );
+  const lines = linesOf("good-one");
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toEqual({
+    time: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
+    level: "info",
+    message: "request",
+    request_id: "good-one",
+    method: "POST",
+    path: "/vectorize-image-base64",
+    status: 200,
+    ms: expect.any(Number),
+    model: "clip-ViT-B-32@synthetic",
+  } as unknown as LogLine);
+});
+
+test("a refused request is one line too, with the problem's code", async () => {
+  await postJson(service, "/vectorize-image", "{", { "X-Request-Id": "bad-one" });
+  const lines = linesOf("bad-one");
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toMatchObject({ level: "info", status: 400, code: "malformed-body" });
+});
+
+test("health checks are logged for debugging only", async () => {
+  await send(service, "/readyz", { headers: { "X-Request-Id": "probe" } });
+  expect(linesOf("probe")).toMatchObject([{ level: "debug" }]);
+});
+
+test("no log line has bytes, keys or query strings", async () => {
+  const imageUrl = origin.url("/image.jpg?token=very-secret");
+  await postUrlencoded(service, "/upload?api_key=very-secret", { imageUrl });
+  await postJson(service, "/vectorize-image?x=very-secret", { image_url: imageUrl });
+  await postJson(service, "/vectorize-image", { image_url: "http://u:very-secret@x.example/" });
+  const missing = origin.url("/missing?token=very-secret");
+  await postUrlencoded(service, "/upload", { imageUrl: missing });
+  await postUrlencoded(service, "/upload", { imageUrl: "http://10.0.0.1/?t=very-secret" });
+  const text = service.log.join("");
+  expect(text).not.toContain("very-secret");
+  expect(text).not.toContain(base64Of(jpeg).slice(0, 40));
+});
+
+test("a path that is too long is cut in the log", async () => {
+  await send(service, `/${"x".repeat(5000)}`, { headers: { "X-Request-Id": "long-path" } });
+  expect(service.log.find((line) => line.includes("long-path"))?.length).toBeLessThan(500);
+});
+
+test("an HTTP/1.0 client that names no host is served, as load balancers check", async () => {
+  const client = await connectRaw(service);
+  client.write("GET /livez HTTP/1.0\r\n\r\n");
+  const answer = await client.closed();
+  expect(answer).toStartWith("HTTP/1.1 200 ");
+  expect(answer).toEndWith('{"status":"alive"}');
+});
+
+for (const host of ["ml", "a", "x:80", "[::1", "%%%", "a b"]) {
+  test(`a request for the host "${host}" finds its path`, async () => {
+    const client = await connectRaw(service);
+    client.write(`GET /livez HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`);
+    expect(await client.closed()).toStartWith("HTTP/1.1 200 ");
+  });
+
+  test(`a form for the host "${host}" is read`, async () => {
+    const client = await connectRaw(service);
+    const body = `imageUrl=${encodeURIComponent(origin.url("/image.jpg?token=very-secret"))}`;
+    client.write(
+      `POST /upload HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    expect(await client.closed()).toStartWith("HTTP/1.1 200 ");
+  });
+}
+
+test("a client that named no host and hangs up is noticed all the same", async () => {
+  const client = await connectRaw(service);
+  client.write("POST /upload HTTP/1.0\r\nX-Request-Id: no-host\r\nContent-Length: 500\r\n");
+  client.write("Content-Type: application/x-www-form-urlencoded\r\n\r\nimageUrl=");
+  await Bun.sleep(30);
+  client.hangUp();
+  await until(() => linesOf("no-host").length === 1);
+  expect(linesOf("no-host")).toMatchObject([{ left: true }]);
+});
+
+test("answers may not be sniffed for another type", async () => {
+  for (const path of ["/livez", "/docs", "/nothing"]) {
+    const response = await send(service, path);
+    expect(response.headers.get("x-content-type-options")).toBe("nosniff");
+  }
+});

@@ -1,0 +1,46 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { join } from "node:path";
+import { startWorker, type Worker } from "../../src/backends/pool.ts";
+import { workerFiles } from "../../src/native/worker-files.ts";
+import { makeJpeg, makePng } from "../support/pictures.ts";
+import { temporaryFolder, tinyClip, writeTinyClip } from "../support/tiny-clip.ts";
+
+const decode = { maxPixels: 1_000_000, orientation: "apply" } as const;
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let worker: Worker;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  worker = startWorker(workerFiles);
+  const { imageTower } = await writeTinyClip(folder.path);
+  const { dimensions, vision } = tinyClip;
+  const model = { imageTower, dimensions, side: vision.side, threads: 1 };
+  await worker.run({ kind: "warm-up", model });
+});
+afterAll(async () => {
+  await worker.close();
+  await folder[Symbol.asyncDispose]();
+});
+
+test("whatever befalls one image of a batch, its neighbours get the vectors that they get alone", async () => {
+  const good = [await makeJpeg({ seed: 1 }), await makePng({ seed: 2 })];
+  const vanished = { kind: "file", path: join(folder.path, "vanished.jpg") } as const;
+  const text = { kind: "memory", bytes: new TextEncoder().encode("no image") } as const;
+  const [first, second] = good.map((bytes) => ({ kind: "memory", bytes: bytes.slice() }) as const);
+  if (first === undefined || second === undefined) throw new Error("no pictures");
+
+  const alone = [];
+  for (const bytes of good) {
+    const image = { kind: "memory", bytes: bytes.slice() } as const;
+    alone.push(...(await worker.run({ kind: "embed-images", images: [image], decode })));
+  }
+  const images = [first, vanished, text, second];
+  const together = await worker.run({ kind: "embed-images", images, decode });
+
+  const codes = together.map(({ result }) =>
+    "problem" in result ? result.problem.code : "vector",
+  );
+  expect(codes).toEqual(["vector", "internal-error", "unsupported-image", "vector"]);
+  expect([together[0]?.result, together[3]?.result]).toEqual(alone.map(({ result }) => result));
+  expect(JSON.stringify(together[1]?.result)).toContain("report the request id");
+});
