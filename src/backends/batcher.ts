@@ -34,15 +34,23 @@ export interface Batcher {
   embed(terms: JobTerms): Promise<Queued<EmbedOutcome>>;
   /** Makes one image fit for the hosted model. */
   prepareUpstream(terms: JobTerms, maxBase64Chars: number): Promise<Queued<PreparedOutcome>>;
-  /** Writes the model's graph into a folder, on one worker; without weights the synthetic one. */
+  /**
+   * Writes the model's graph into a folder, on one worker; without weights the synthetic one.
+   *
+   * @throws Problem `shutting-down` once closed; Error if the thread dies.
+   */
   writeModel(directory: string, weights?: PublishedWeights): Promise<WrittenModel>;
-  /** Loads the model, if there is one, into every worker and runs it once in each. */
+  /**
+   * Loads the model, if there is one, into every worker and runs it once in each.
+   *
+   * @throws Problem `shutting-down` once closed; Error if one of them cannot.
+   */
   warmUp(model: ClipModelFile | undefined): Promise<void>;
   /** Jobs that wait for a worker. */
   waiting(): number;
   /** ms until a job that arrives now would start, from the rate measured so far. */
   expectedWaitMs(): number;
-  /** Refuses new jobs, finishes those that wait and run, and ends the threads. */
+  /** Refuses new work, finishes what waits and runs, and ends the threads that do not hang. */
   close(): Promise<void>;
 }
 
@@ -52,7 +60,7 @@ const rateWeight = 0.2;
 /** Makes the queue and puts the workers behind it. */
 export function createBatcher(options: BatcherOptions): Batcher {
   const { workers, decode, maxBatch } = options;
-  const seats = workers.map((worker) => createSeat({ ...options, worker, onFree: dispatch }));
+  const seats = workers.map((worker) => createSeat({ ...options, worker, onChange: dispatch }));
   const queue: Job[] = [];
   const drained = Promise.withResolvers<void>();
   let msPerImage = 0;
@@ -63,7 +71,8 @@ export function createBatcher(options: BatcherOptions): Batcher {
       const jobs = takeJobs(queue, seat.isWarm(), maxBatch);
       if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs));
     }
-    if (closed && queue.length === 0 && seats.every((seat) => seat.isFree())) drained.resolve();
+    const isIdle = seats.every((seat) => seat.isFree() || seat.isLost());
+    if (closed && isIdle && queue.length === 0) drained.resolve();
   }
 
   async function runJobs(worker: Worker, jobs: readonly Job[]): Promise<void> {
@@ -83,7 +92,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
     terms: JobTerms,
     toJob: (settle: Settle<Outcome>, started: () => void) => Job,
   ): Promise<Queued<Outcome>> {
-    if (closed) throw new Problem("shutting-down", "The service is stopping: send it again.");
+    if (closed) throw stopping();
     const enqueuedAt = performance.now();
     let startedAt = enqueuedAt;
     let job: Job | undefined;
@@ -95,34 +104,31 @@ export function createBatcher(options: BatcherOptions): Batcher {
       dispatch();
     };
     const leaveQueue = () => {
-      if (job !== undefined && queue.includes(job)) queue.splice(queue.indexOf(job), 1);
+      if (job === undefined || !queue.includes(job)) return;
+      queue.splice(queue.indexOf(job), 1);
+      dispatch();
     };
     const outcome = await withTerms(terms, tooSlow, start, leaveQueue);
     return { outcome, queueMs: startedAt - enqueuedAt };
   }
 
   return {
-    embed: ({ image, ...terms }) =>
-      enqueue({ image, ...terms }, (settle, started) => ({
-        kind: "embed",
-        image,
-        settle,
-        started,
-      })),
-    prepareUpstream: ({ image, ...terms }, maxBase64Chars) =>
-      enqueue({ image, ...terms }, (settle, started) => ({
-        kind: "prepare",
-        image,
-        maxBase64Chars,
-        settle,
-        started,
-      })),
+    embed: (terms) =>
+      enqueue(terms, (settle, started) => {
+        return { kind: "embed", image: terms.image, settle, started };
+      }),
+    prepareUpstream: (terms, maxBase64Chars) =>
+      enqueue(terms, (settle, started) => {
+        return { kind: "prepare", image: terms.image, maxBase64Chars, settle, started };
+      }),
     writeModel: async (directory, weights) => {
+      if (closed) throw stopping();
       const [seat] = seats;
       if (seat === undefined) throw new Error("there is no worker");
       return await seat.errand((worker) => worker.run({ kind: "write-model", weights, directory }));
     },
     warmUp: async (model) => {
+      if (closed) throw stopping();
       await Promise.all(seats.map((seat) => seat.warmUp(model)));
     },
     waiting: () => queue.length,
@@ -131,7 +137,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
       closed = true;
       dispatch();
       await drained.promise;
-      await Promise.all(workers.map((worker) => worker.close()));
+      await Promise.all(seats.map((seat) => seat.close()));
     },
   };
 }
@@ -170,6 +176,10 @@ async function runTask(worker: Worker, jobs: readonly Job[], decode: DecodeOptio
 
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
+}
+
+function stopping(): Problem {
+  return new Problem("shutting-down", "The service is stopping: send it again.");
 }
 
 function tooSlow(): Problem {

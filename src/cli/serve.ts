@@ -73,10 +73,18 @@ function startFailure(error: unknown): string {
   switch (code) {
     case "EADDRINUSE":
       return "the port is taken: stop the other program, or choose another with PORT or --port";
+    case "EADDRNOTAVAIL":
+    case "EINVAL":
+    case "ENOTFOUND":
+      return "HOST is no address of this machine: use 127.0.0.1 for itself alone, or 0.0.0.0 for all";
     case "EACCES":
     case "EPERM":
     case "EROFS":
       return `not allowed (${code}): make DOWNLOADS_DIR writable for this user, and PORT 1024 or higher`;
+    case "EEXIST":
+    case "ENOENT":
+    case "ENOTDIR":
+      return "DOWNLOADS_DIR cannot be made a folder: choose another path";
     case "ENOSPC":
       return "the disk of DOWNLOADS_DIR is full: free space, or point it elsewhere";
     default:

@@ -120,8 +120,9 @@ function isStale(name: string): boolean {
   try {
     process.kill(Number(pid), 0);
     return false;
-  } catch {
-    return true;
+  } catch (error) {
+    const isOfAnotherUser = error instanceof Error && "code" in error && error.code === "EPERM";
+    return !isOfAnotherUser;
   }
 }
 

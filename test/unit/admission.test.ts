@@ -1,0 +1,72 @@
+import { expect, test } from "bun:test";
+import { createAdmission } from "../../src/core/admission.ts";
+import { Problem } from "../../src/errors.ts";
+
+function setUp(limit: number, expectedWaitMs = () => 0) {
+  return createAdmission({ limit, expectedWaitMs, maxWaitMs: 10_000 });
+}
+
+/** What somebody hears who is not let in. */
+function refusal(enter: () => unknown): Problem | undefined {
+  try {
+    enter();
+    return undefined;
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+}
+
+test("as many as the limit come in, and one more is refused at once", () => {
+  const { enter } = setUp(2);
+  enter();
+  enter();
+  expect(refusal(enter)).toMatchObject({ code: "overloaded", retryAfterS: 1 });
+});
+
+test("who leaves makes room for one", () => {
+  const { enter } = setUp(1);
+  const ticket = enter();
+  expect(refusal(enter)).toBeDefined();
+  ticket.release();
+  expect(refusal(enter)).toBeUndefined();
+  expect(refusal(enter)).toBeDefined();
+});
+
+test("leaving twice makes room for one only", () => {
+  const { enter } = setUp(1);
+  const first = enter();
+  first.release();
+  first.release();
+  enter();
+  expect(refusal(enter)).toBeDefined();
+  first.release();
+  expect(refusal(enter)).toBeDefined();
+});
+
+test("a limit of 0 lets nobody in", () => {
+  expect(refusal(setUp(0).enter)).toMatchObject({ code: "overloaded" });
+});
+
+test("the time to come back is the expected wait, in whole seconds, and 1 at least", () => {
+  for (const [waitMs, seconds] of [
+    [0, 1],
+    [999, 1],
+    [1001, 2],
+    [9_500, 10],
+  ] as const) {
+    const refused = refusal(setUp(0, () => waitMs).enter);
+    expect(refused?.retryAfterS).toBe(seconds);
+    expect(refused?.message).toContain(`in ${seconds} s`);
+  }
+});
+
+test("a wait longer than a request may take is refused, although there is room", () => {
+  let waitMs = 10_000;
+  const { enter } = setUp(2, () => waitMs);
+  expect(refusal(enter)).toBeUndefined();
+  waitMs = 10_001;
+  expect(refusal(enter)).toMatchObject({ code: "overloaded", retryAfterS: 11 });
+  waitMs = 0;
+  expect(refusal(enter)).toBeUndefined();
+});

@@ -1,0 +1,382 @@
+/** The queue in front of the workers, with workers whose answers the test holds. */
+import { expect, test } from "bun:test";
+import { type BatcherOptions, createBatcher } from "../../src/backends/batcher.ts";
+import type { PreparedOutcome } from "../../src/backends/protocol.ts";
+import { until } from "../support/client.ts";
+import {
+  answerMarks,
+  anyModel,
+  createFakeWorker,
+  type FakeWorker,
+  imageOf,
+  marksOf,
+  outcomeOf,
+} from "../support/fake-worker.ts";
+
+interface Terms {
+  readonly signal?: AbortSignal;
+  readonly timeoutMs?: number;
+}
+
+/** A queue in front of these workers, and short ways to ask it. */
+function setUp(workers: readonly FakeWorker[], options: Partial<BatcherOptions> = {}) {
+  const lost: Error[] = [];
+  const batcher = createBatcher({
+    workers,
+    decode: { maxPixels: 1, orientation: "apply" },
+    maxBatch: 8,
+    hangTimeoutMs: 60_000,
+    warmUpTimeoutMs: 60_000,
+    onWorkerLost: (cause) => lost.push(cause),
+    ...options,
+  });
+  const termsOf = (mark: number, { signal, timeoutMs = 60_000 }: Terms = {}) => ({
+    image: imageOf(mark),
+    signal: signal ?? new AbortController().signal,
+    deadline: performance.now() + timeoutMs,
+  });
+  return {
+    ...batcher,
+    lost,
+    /** Embeds the image with this mark; gives the mark that its vector says. */
+    embed: async (mark: number, terms?: Terms): Promise<number | undefined> => {
+      const { result } = (await batcher.embed(termsOf(mark, terms))).outcome;
+      if ("problem" in result) throw new Error(result.problem.code);
+      return result.vector[0];
+    },
+    queued: (mark: number) => batcher.embed(termsOf(mark)),
+    prepare: (mark: number, terms?: Terms) => batcher.prepareUpstream(termsOf(mark, terms), 1000),
+  };
+}
+
+/** A queue in front of one warm worker. */
+async function setUpWarm(options: Partial<BatcherOptions> = {}) {
+  const worker = createFakeWorker();
+  const batcher = setUp([worker], options);
+  await batcher.warmUp(anyModel);
+  return { ...batcher, worker };
+}
+
+/** What a worker answers to a `prepare-upstream`. */
+const prepared: PreparedOutcome = {
+  result: { image: new Uint8Array(), mime: "image/jpeg" },
+  timings: { decodeMs: 1, inferMs: 0 },
+};
+
+/** Marks from `first` to `last`. */
+function range(first: number, last: number): number[] {
+  return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+}
+
+test("an idle service infers at once, with a batch of one", async () => {
+  const { embed, waiting, worker } = await setUpWarm();
+  const answer = embed(1);
+  expect(waiting()).toBe(0);
+  expect(worker.tasks.at(-1)).toMatchObject({ kind: "embed-images", images: [imageOf(1)] });
+  answerMarks(await worker.next());
+  expect(await answer).toBe(1);
+});
+
+test("a free worker takes all that waits, up to 8, in the order of arrival", async () => {
+  const { embed, waiting, worker } = await setUpWarm();
+  const answers = range(1, 12).map((mark) => embed(mark));
+  expect(waiting()).toBe(11);
+  const batches: number[][] = [];
+  while (batches.flat().length < 12) {
+    const held = await worker.next();
+    batches.push(marksOf(held));
+    answerMarks(held);
+  }
+  expect(batches).toEqual([[1], range(2, 9), range(10, 12)]);
+  expect(await Promise.all(answers)).toEqual(range(1, 12));
+});
+
+test("two workers share what comes", async () => {
+  const workers = [createFakeWorker(), createFakeWorker()] as const;
+  const { embed, warmUp, waiting } = setUp(workers);
+  await warmUp(anyModel);
+  const answers = [embed(1), embed(2), embed(3)];
+  expect(waiting()).toBe(1);
+  const [first, second] = await Promise.all(workers.map((worker) => worker.next()));
+  if (first === undefined || second === undefined) throw new Error("a worker has no task");
+  expect([marksOf(first), marksOf(second)]).toEqual([[1], [2]]);
+  answerMarks(second);
+  answerMarks(await workers[1].next());
+  answerMarks(first);
+  expect(await Promise.all(answers)).toEqual([1, 2, 3]);
+});
+
+test("one bad image does not fail its neighbours", async () => {
+  const { embed, worker } = await setUpWarm();
+  const first = embed(1);
+  const answers = Promise.allSettled([embed(2), embed(3), embed(4)]);
+  answerMarks(await worker.next());
+  await first;
+  const bad = { code: "undecodable-image", detail: "It is cut short." } as const;
+  const timings = { decodeMs: 1, inferMs: 1 };
+  (await worker.next()).answer([outcomeOf(2), { result: { problem: bad }, timings }, outcomeOf(4)]);
+  expect(await answers).toMatchObject([
+    { value: 2 },
+    { reason: { message: "undecodable-image" } },
+    { value: 4 },
+  ]);
+});
+
+test("a worker that answers too few outcomes fails only the images that it forgot", async () => {
+  const { embed, worker } = await setUpWarm();
+  const first = embed(1);
+  const answers = Promise.allSettled([embed(2), embed(3)]);
+  answerMarks(await worker.next());
+  await first;
+  (await worker.next()).answer([outcomeOf(2)]);
+  expect(await answers).toMatchObject([{ value: 2 }, { status: "rejected" }]);
+});
+
+test("the oldest job goes first, whatever its kind", async () => {
+  const { embed, prepare, worker } = await setUpWarm();
+  const answers = [embed(1), prepare(2), embed(3), prepare(4), embed(5)];
+  const kinds: string[] = [];
+  for (const _ of range(1, 4)) {
+    const held = await worker.next();
+    kinds.push(`${held.task.kind} ${marksOf(held)}`);
+    if (held.task.kind === "embed-images") answerMarks(held);
+    else held.answer(prepared);
+  }
+  await Promise.all(answers);
+  expect(kinds).toEqual([
+    "embed-images 1",
+    "prepare-upstream 2",
+    "embed-images 3,5",
+    "prepare-upstream 4",
+  ]);
+});
+
+test("while no model is loaded, images for the hosted model pass those that wait for it", async () => {
+  const worker = createFakeWorker();
+  const { embed, prepare, waiting, warmUp } = setUp([worker]);
+  const early = embed(1);
+  const answer = prepare(2);
+  expect(waiting()).toBe(1);
+  (await worker.next()).answer(prepared);
+  expect((await answer).outcome).toBe(prepared);
+  await warmUp(anyModel);
+  answerMarks(await worker.next());
+  expect(await early).toBe(1);
+});
+
+test("a job tells how long it waited for a worker", async () => {
+  const { queued, worker } = await setUpWarm();
+  const answers = [queued(1), queued(2)] as const;
+  const held = await worker.next();
+  await Bun.sleep(20);
+  answerMarks(held);
+  answerMarks(await worker.next());
+  const [atOnce, later] = await Promise.all(answers);
+  expect(later.queueMs).toBeGreaterThanOrEqual(19);
+  expect(atOnce.queueMs).toBeLessThan(later.queueMs);
+});
+
+test("a job that waits past its deadline is an inference-timeout, and is never begun", async () => {
+  const { embed, waiting, worker } = await setUpWarm();
+  const running = embed(1);
+  const late = embed(2, { timeoutMs: 1 });
+  await expect(late).rejects.toMatchObject({ name: "Problem", code: "inference-timeout" });
+  expect(waiting()).toBe(0);
+  answerMarks(await worker.next());
+  await running;
+  expect(worker.tasks.filter(({ kind }) => kind === "embed-images")).toHaveLength(1);
+});
+
+test("a job that runs past its deadline is an inference-timeout, and the worker goes on", async () => {
+  const { embed, worker, lost } = await setUpWarm();
+  await expect(embed(1, { timeoutMs: 1 })).rejects.toMatchObject({ code: "inference-timeout" });
+  const next = embed(2);
+  answerMarks(await worker.next());
+  answerMarks(await worker.next());
+  expect(await next).toBe(2);
+  expect(lost).toEqual([]);
+});
+
+test("a caller who leaves while waiting leaves no job behind", async () => {
+  const { embed, waiting, worker } = await setUpWarm();
+  const caller = new AbortController();
+  const running = embed(1);
+  const waits = embed(2, { signal: caller.signal });
+  expect(waiting()).toBe(1);
+  caller.abort(new Error("gone"));
+  expect(waiting()).toBe(0);
+  await expect(waits).rejects.toThrow("gone");
+  answerMarks(await worker.next());
+  await running;
+  expect(worker.tasks.filter(({ kind }) => kind === "embed-images")).toHaveLength(1);
+});
+
+test("a caller who leaves while the job runs gets nothing, and its neighbours everything", async () => {
+  const { embed, worker } = await setUpWarm();
+  const caller = new AbortController();
+  const first = embed(1);
+  const leaves = embed(2, { signal: caller.signal });
+  const stays = embed(3);
+  answerMarks(await worker.next());
+  await first;
+  const held = await worker.next();
+  caller.abort();
+  await expect(leaves).rejects.toThrow();
+  answerMarks(held);
+  expect(await stays).toBe(3);
+});
+
+test("a caller who has left already is not queued", async () => {
+  const { embed, worker } = await setUpWarm();
+  await expect(embed(1, { signal: AbortSignal.abort() })).rejects.toThrow();
+  expect(worker.tasks.map(({ kind }) => kind)).toEqual(["warm-up"]);
+});
+
+test("a worker that throws fails the jobs it had, and serves on once it is warm again", async () => {
+  const { embed, worker } = await setUpWarm();
+  const failed = Promise.allSettled([embed(1)]);
+  const next = embed(2);
+  (await worker.next()).fail(new Error("broken"));
+  expect(await failed).toMatchObject([{ reason: { message: "broken" } }]);
+  answerMarks(await worker.next());
+  expect(await next).toBe(2);
+  expect(worker.tasks.map(({ kind }) => kind)).toEqual([
+    "warm-up",
+    "embed-images",
+    "warm-up",
+    "embed-images",
+  ]);
+});
+
+test("a worker that cannot be warmed up again is lost for embedding, and still prepares", async () => {
+  let warmUps = 0;
+  const worker = createFakeWorker({
+    onWarmUp: async () => {
+      warmUps += 1;
+      if (warmUps > 1) throw new Error("no memory");
+    },
+  });
+  const { embed, lost, prepare, waiting, warmUp } = setUp([worker]);
+  await warmUp(anyModel);
+  const failed = Promise.allSettled([embed(1)]);
+  (await worker.next()).fail(new Error("broken"));
+  await failed;
+  await until(() => lost.length > 0);
+  expect(lost).toMatchObject([{ cause: { message: "no memory" } }]);
+  const stuck = Promise.allSettled([embed(2, { timeoutMs: 50 })]);
+  const answer = prepare(3);
+  expect(waiting()).toBe(1);
+  (await worker.next()).answer(prepared);
+  expect((await answer).outcome).toBe(prepared);
+  expect(await stuck).toMatchObject([{ reason: { code: "inference-timeout" } }]);
+});
+
+test("a worker that hangs is reported once, left alone, and gets no more work", async () => {
+  const workers = [createFakeWorker(), createFakeWorker()] as const;
+  const { embed, lost, warmUp } = setUp(workers, { hangTimeoutMs: 20 });
+  await warmUp(anyModel);
+  const stuck = Promise.allSettled([embed(1, { timeoutMs: 100 })]);
+  await until(() => lost.length > 0);
+  for (const mark of range(2, 4)) {
+    const answer = embed(mark);
+    answerMarks(await workers[1].next());
+    expect(await answer).toBe(mark);
+  }
+  expect(await stuck).toMatchObject([{ reason: { code: "inference-timeout" } }]);
+  expect(workers[0].tasks.map(({ kind }) => kind)).toEqual(["warm-up", "embed-images"]);
+  expect(workers[0].isClosed).toBe(false);
+  expect(lost).toHaveLength(1);
+});
+
+test("closing does not wait for a worker that hangs, and does not touch it", async () => {
+  const workers = [createFakeWorker(), createFakeWorker()] as const;
+  const { close, embed, lost, warmUp } = setUp(workers, { hangTimeoutMs: 20 });
+  await warmUp(anyModel);
+  const stuck = Promise.allSettled([embed(1, { timeoutMs: 50 })]);
+  const closed = close();
+  await closed;
+  expect(lost).toHaveLength(1);
+  expect(workers.map(({ isClosed }) => isClosed)).toEqual([false, true]);
+  await stuck;
+});
+
+test("closing finishes what runs and what waits, refuses what comes, and ends the threads", async () => {
+  const { close, embed, worker } = await setUpWarm();
+  const answers = [embed(1), embed(2)];
+  const closed = close();
+  await expect(embed(3)).rejects.toMatchObject({ code: "shutting-down" });
+  answerMarks(await worker.next());
+  expect(worker.isClosed).toBe(false);
+  answerMarks(await worker.next());
+  expect(await Promise.all(answers)).toEqual([1, 2]);
+  await closed;
+  expect(worker.isClosed).toBe(true);
+});
+
+test("closing an idle queue ends the threads at once", async () => {
+  const { close, worker } = await setUpWarm();
+  await close();
+  expect(worker.isClosed).toBe(true);
+});
+
+test("closing waits for a job that no worker can take, until that job gives up", async () => {
+  const worker = createFakeWorker();
+  const { close, embed } = setUp([worker]);
+  const stuck = Promise.allSettled([embed(1, { timeoutMs: 10 })]);
+  await close();
+  expect(await stuck).toMatchObject([{ reason: { code: "inference-timeout" } }]);
+  expect(worker.isClosed).toBe(true);
+});
+
+test("once closed, no model is loaded any more", async () => {
+  const { close, warmUp, worker, writeModel } = await setUpWarm();
+  await close();
+  await expect(writeModel("models")).rejects.toMatchObject({ code: "shutting-down" });
+  await expect(warmUp(anyModel)).rejects.toMatchObject({ code: "shutting-down" });
+  expect(worker.tasks.map(({ kind }) => kind)).toEqual(["warm-up"]);
+});
+
+test("the expected wait grows with the queue, from the rate measured so far", async () => {
+  const { embed, expectedWaitMs, worker } = await setUpWarm();
+  expect(expectedWaitMs()).toBe(0);
+  const first = embed(1);
+  const held = await worker.next();
+  await Bun.sleep(20);
+  answerMarks(held);
+  await first;
+  await Bun.sleep(1);
+  expect(expectedWaitMs()).toBe(0);
+  const answers = range(2, 4).map((mark) => embed(mark));
+  expect(expectedWaitMs()).toBeGreaterThanOrEqual(38);
+  const one = expectedWaitMs() / 2;
+  answers.push(embed(5));
+  expect(expectedWaitMs()).toBeCloseTo(one * 3);
+  answerMarks(await worker.next());
+  answerMarks(await worker.next());
+  await Promise.all(answers);
+  expect(expectedWaitMs()).toBe(0);
+});
+
+test("the expected wait follows the workers when they become faster", async () => {
+  const { embed, expectedWaitMs, worker } = await setUpWarm();
+  /** Runs one image for so long, and tells the wait behind another. */
+  const waitAfter = async (ms: number) => {
+    const answers = [embed(1), embed(2)];
+    const held = await worker.next();
+    await Bun.sleep(ms);
+    const waitMs = expectedWaitMs();
+    answerMarks(held);
+    answerMarks(await worker.next());
+    await Promise.all(answers);
+    await Bun.sleep(1);
+    return waitMs;
+  };
+  expect(await waitAfter(50)).toBe(0);
+  const slow = await waitAfter(0);
+  expect(slow).toBeGreaterThan(0);
+  expect(await waitAfter(0)).toBeLessThan(slow);
+});
+
+test("a queue without workers cannot write a model", async () => {
+  await expect(setUp([]).writeModel("models")).rejects.toThrow("no worker");
+});

@@ -1,0 +1,227 @@
+/** The settings, one by one and together. */
+import { describe, expect, test } from "bun:test";
+import { foldersOf } from "../../src/compose.ts";
+import { type Config, flagOf, parseConfig, type SettingName, settings } from "../../src/config.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+type Flags = Readonly<Partial<Record<SettingName, string>>>;
+
+function configOf(environment: Environment, flags: Flags = {}): Config {
+  const parsed = parseConfig(environment, flags);
+  if ("faults" in parsed) throw new Error(parsed.faults.join("\n"));
+  return parsed.config;
+}
+
+function faultsOf(environment: Environment, flags: Flags = {}): readonly string[] {
+  const parsed = parseConfig(environment, flags);
+  return "faults" in parsed ? parsed.faults : [];
+}
+
+/** What is set where nobody sets anything. */
+const defaults: Config = {
+  PORT: 8000,
+  HOST: "0.0.0.0",
+  CLIP_WEIGHTS: "openai",
+  EXIF_ORIENTATION: "apply",
+  NVIDIA_API_KEY: "",
+  NVIDIA_API_KEY_FILE: "",
+  NVIDIA_BASE_URL: "",
+  NVIDIA_REQUESTS_PER_MINUTE: 0,
+  MODELS_DIR: "",
+  DOWNLOADS_DIR: "",
+  DOWNLOADS_KEEP: true,
+  DOWNLOADS_MIN_FREE_BYTES: 1_073_741_824,
+  HTTPS_PROXY: "",
+  NO_PROXY: "",
+  CORS_ORIGINS: ["http://localhost:3000", "http://localhost:5173"],
+  MAX_BODY_BYTES: 67_108_864,
+  MAX_IMAGE_BYTES: 20_971_520,
+  MAX_PIXELS: 100_000_000,
+  FETCH_TIMEOUT_MS: 10_000,
+  FETCH_ALLOW: [],
+  WORKERS: 0,
+  QUEUE_LIMIT: 64,
+  REQUEST_TIMEOUT_MS: 60_000,
+  LOG_LEVEL: "info",
+  LOG_FORMAT: "auto",
+};
+
+test("an empty environment gives every default", () => {
+  expect(configOf({})).toEqual(defaults);
+});
+
+test("an empty variable counts as unset, an unknown one is not ours", () => {
+  const empty = Object.fromEntries(Object.keys(settings).map((name) => [name, ""]));
+  expect(configOf({ ...empty, PATH: "/bin", IMAGESVC_PORT: "x" })).toEqual(defaults);
+});
+
+describe("whole numbers have limits, and both ends belong to them", () => {
+  test.each([
+    ["PORT", 0, 65_535],
+    ["NVIDIA_REQUESTS_PER_MINUTE", 0, 10_000],
+    ["DOWNLOADS_MIN_FREE_BYTES", 0, 1e15 - 1],
+    ["MAX_BODY_BYTES", 1024, 1_073_741_824],
+    ["MAX_IMAGE_BYTES", 1024, 1_073_741_824],
+    ["MAX_PIXELS", 1, 1_000_000_000],
+    ["FETCH_TIMEOUT_MS", 100, 60_000],
+    ["WORKERS", 0, 64],
+    ["QUEUE_LIMIT", 0, 10_000],
+    ["REQUEST_TIMEOUT_MS", 1_000, 600_000],
+  ] as const)("%s", (name, min, max) => {
+    const { parse } = settings[name];
+    expect(parse(String(min))).toEqual({ value: min });
+    expect(parse(String(max))).toEqual({ value: max });
+    for (const wrong of [
+      min - 1,
+      max + 1,
+      `${min}.5`,
+      `+${min}`,
+      "1e3",
+      "0x10",
+      " 1",
+      "ten",
+      "-0",
+    ]) {
+      expect(parse(String(wrong))).toHaveProperty("allowed");
+    }
+  });
+});
+
+describe("choices take their names and nothing else", () => {
+  test.each([
+    ["CLIP_WEIGHTS", ["openai", "synthetic"]],
+    ["EXIF_ORIENTATION", ["apply", "ignore"]],
+    ["LOG_LEVEL", ["debug", "info", "warn", "error"]],
+    ["LOG_FORMAT", ["auto", "json", "text"]],
+  ] as const)("%s", (name, names) => {
+    for (const one of names) expect(configOf({ [name]: one })[name]).toBe(one);
+    for (const wrong of ["none", names[0].toUpperCase(), ` ${names[0]}`]) {
+      expect(faultsOf({ [name]: wrong })).toEqual([
+        `${name} is "${wrong}": it must be one of ${names.join(", ")}`,
+      ]);
+    }
+  });
+});
+
+test.each([
+  ["true", true],
+  ["YES", true],
+  ["1", true],
+  ["on", true],
+  ["False", false],
+  ["no", false],
+  ["0", false],
+  ["off", false],
+])("DOWNLOADS_KEEP=%s", (text, value) => {
+  expect(configOf({ DOWNLOADS_KEEP: text }).DOWNLOADS_KEEP).toBe(value);
+});
+
+test("a switch that is neither on nor off is a fault", () => {
+  expect(faultsOf({ DOWNLOADS_KEEP: "maybe" })).toEqual([
+    'DOWNLOADS_KEEP is "maybe": it must be true or false',
+  ]);
+});
+
+test("lists are parted by commas, with spaces and gaps forgiven", () => {
+  const { CORS_ORIGINS, FETCH_ALLOW } = configOf({
+    CORS_ORIGINS: " https://a.example , http://b.example:81,,",
+    FETCH_ALLOW: "10.0.0.0/8,[fd00::/8]:8080 , pictures.internal:81",
+  });
+  expect(CORS_ORIGINS).toEqual(["https://a.example", "http://b.example:81"]);
+  expect(FETCH_ALLOW).toEqual(["10.0.0.0/8", "[fd00::/8]:8080", "pictures.internal:81"]);
+  expect(configOf({ CORS_ORIGINS: "*" }).CORS_ORIGINS).toEqual(["*"]);
+});
+
+test.each([
+  ["CORS_ORIGINS", "a.example"],
+  ["CORS_ORIGINS", "https://a.example/"],
+  ["CORS_ORIGINS", "https://a.example,ftp://b.example"],
+  ["FETCH_ALLOW", "http://pictures.internal/?"],
+  ["FETCH_ALLOW", "one two"],
+])("%s=%s is a fault", (name, text) => {
+  expect(faultsOf({ [name]: text })).toHaveLength(1);
+});
+
+test("an origin is taken as scheme, host and port", () => {
+  for (const text of ["https://nim.internal:8443", "https://nim.internal:8443/"]) {
+    expect(configOf({ NVIDIA_BASE_URL: text }).NVIDIA_BASE_URL).toBe("https://nim.internal:8443");
+  }
+});
+
+test.each([
+  "nim.internal",
+  "ftp://nim.internal",
+  "https://nim.internal/v1",
+  "https://nim.internal/?a=b",
+  "https://nim.internal/#a",
+  "https://somebody@nim.internal",
+  "https://:hunter2@nim.internal",
+])("NVIDIA_BASE_URL=%s is a fault", (text) => {
+  expect(faultsOf({ NVIDIA_BASE_URL: text })).toHaveLength(1);
+});
+
+test("a password in a URL is not repeated in the fault", () => {
+  const [fault] = faultsOf({ NVIDIA_BASE_URL: "https://somebody:hunter2@nim.internal/v1" });
+  expect(fault).toContain("nim.internal/v1");
+  expect(fault).not.toContain("hunter2");
+  expect(fault).not.toContain("somebody");
+});
+
+test("every fault is told at once, in the order of the table, with what was given", () => {
+  const faults = faultsOf({ WORKERS: "many", PORT: "70000", LOG_LEVEL: "loud" });
+  expect(faults).toEqual([
+    'PORT is "70000": it must be a whole number from 0 to 65535',
+    'WORKERS is "many": it must be a whole number from 0 to 64',
+    'LOG_LEVEL is "loud": it must be one of debug, info, warn, error',
+  ]);
+});
+
+test("an image may not be larger than a body", () => {
+  const sizes = { MAX_BODY_BYTES: "2048", MAX_IMAGE_BYTES: "2048" };
+  expect(faultsOf(sizes)).toEqual([]);
+  expect(faultsOf({ ...sizes, MAX_IMAGE_BYTES: "2049" })).toEqual([
+    'MAX_IMAGE_BYTES is "2049": it must be at most MAX_BODY_BYTES (2048)',
+  ]);
+});
+
+test("a fetch must end before its request does", () => {
+  const times = { FETCH_TIMEOUT_MS: "999", REQUEST_TIMEOUT_MS: "1000" };
+  expect(faultsOf(times)).toEqual([]);
+  expect(faultsOf({ ...times, FETCH_TIMEOUT_MS: "1000" })).toEqual([
+    'FETCH_TIMEOUT_MS is "1000": it must be less than REQUEST_TIMEOUT_MS (1000)',
+  ]);
+});
+
+test("relations are not judged while a setting is broken", () => {
+  expect(faultsOf({ MAX_BODY_BYTES: "1", MAX_IMAGE_BYTES: "2048" })).toHaveLength(1);
+});
+
+test("a flag wins over the environment, also where that is broken, and an empty flag is a value", () => {
+  expect(configOf({ PORT: "x" }, { PORT: "81" }).PORT).toBe(81);
+  expect(configOf({ HOST: "127.0.0.1" }, { HOST: "::1" }).HOST).toBe("::1");
+  expect(configOf({ FETCH_ALLOW: "localhost" }, { FETCH_ALLOW: "" }).FETCH_ALLOW).toEqual([]);
+});
+
+test("a setting's flag is its name in lower case with hyphens", () => {
+  expect(flagOf("MAX_PIXELS")).toBe("--max-pixels");
+});
+
+test("only the key is a secret, and the secret is no fault text", () => {
+  const secrets = Object.entries(settings).filter(([, { secret }]) => secret);
+  expect(secrets.map(([name]) => name)).toEqual(["NVIDIA_API_KEY"]);
+  const faults = faultsOf({ NVIDIA_API_KEY: "nvapi-secret", PORT: "x" });
+  expect(faults.join()).not.toContain("nvapi-secret");
+});
+
+test("folders come from the settings, else from systemd's first state folder, else from here", () => {
+  const { MODELS_DIR, DOWNLOADS_DIR } = { MODELS_DIR: "/m", DOWNLOADS_DIR: "/d" };
+  const own = configOf({ MODELS_DIR, DOWNLOADS_DIR });
+  expect(foldersOf(own, "/state")).toEqual({ models: "/m", downloads: "/d" });
+  expect(foldersOf(defaults, "/state:/other")).toEqual({
+    models: "/state/models",
+    downloads: "/state/downloads",
+  });
+  for (const state of [undefined, ""]) {
+    expect(foldersOf(defaults, state)).toEqual({ models: "models", downloads: "downloads" });
+  }
+});

@@ -1,0 +1,147 @@
+/** One worker's seat: warm-ups, errands, and what a failure leaves behind. */
+import { expect, test } from "bun:test";
+import { createSeat, type SeatOptions } from "../../src/backends/seat.ts";
+import { until } from "../support/client.ts";
+import { anyModel, createFakeWorker, type FakeWorker } from "../support/fake-worker.ts";
+
+function setUp(worker: FakeWorker, options: Partial<SeatOptions> = {}) {
+  const lost: Error[] = [];
+  let changes = 0;
+  const seat = createSeat({
+    worker,
+    hangTimeoutMs: 60_000,
+    warmUpTimeoutMs: 60_000,
+    onWorkerLost: (cause) => lost.push(cause),
+    onChange: () => {
+      changes += 1;
+    },
+    ...options,
+  });
+  return { ...seat, lost, changes: () => changes };
+}
+
+/** Something to do that never ends. */
+const never = () => new Promise<never>(() => {});
+
+test("a warm-up makes the seat warm, and one without a model leaves it cold but usable", async () => {
+  const worker = createFakeWorker();
+  const seat = setUp(worker);
+  expect(seat.isWarm()).toBe(false);
+  await seat.warmUp(undefined);
+  expect(seat.isWarm()).toBe(false);
+  await seat.warmUp(anyModel);
+  expect(seat.isWarm()).toBe(true);
+  expect(worker.tasks).toEqual([
+    { kind: "warm-up", model: undefined },
+    { kind: "warm-up", model: anyModel },
+  ]);
+});
+
+test("a warm-up that fails tells why, and leaves the seat cold and free", async () => {
+  const onWarmUp = async () => {
+    throw new Error("the file is broken");
+  };
+  const seat = setUp(createFakeWorker({ onWarmUp }));
+  await expect(seat.warmUp(anyModel)).rejects.toThrow("the file is broken");
+  await until(seat.isFree);
+  expect(seat.isWarm()).toBe(false);
+  expect(seat.lost).toEqual([]);
+});
+
+test("a warm-up that never ends loses the seat, since its thread is still inside", async () => {
+  const worker = createFakeWorker({ onWarmUp: never });
+  const seat = setUp(worker, { warmUpTimeoutMs: 5 });
+  await expect(seat.warmUp(anyModel)).rejects.toThrow("did not become ready");
+  await until(seat.isLost);
+  expect(seat.lost).toMatchObject([{ name: "DeadlineError" }]);
+  expect(seat.isFree()).toBe(false);
+  expect(seat.changes()).toBe(1);
+  await seat.close();
+  expect(worker.isClosed).toBe(false);
+});
+
+test("errands are done one after another, and the seat is free after the last", async () => {
+  const seat = setUp(createFakeWorker());
+  const first = Promise.withResolvers<string>();
+  const begun: string[] = [];
+  const errands = ["first", "second", "third"].map((name) =>
+    seat.errand(async () => {
+      begun.push(name);
+      return name === "first" ? await first.promise : name;
+    }),
+  );
+  expect(begun).toEqual(["first"]);
+  expect(seat.isFree()).toBe(false);
+  first.resolve("done");
+  expect(await Promise.all(errands)).toEqual(["done", "second", "third"]);
+  await until(seat.isFree);
+  expect(begun).toEqual(["first", "second", "third"]);
+  expect(seat.changes()).toBe(1);
+});
+
+test("an errand that fails does not keep the next from its turn", async () => {
+  const seat = setUp(createFakeWorker());
+  const failed = seat.errand(() => Promise.reject(new Error("no")));
+  const next = seat.errand(async () => "yes");
+  await expect(failed).rejects.toThrow("no");
+  expect(await next).toBe("yes");
+});
+
+test("a warm-up that waits its turn comes before the seat is offered to others", async () => {
+  const work = Promise.withResolvers<void>();
+  const seat = setUp(createFakeWorker());
+  seat.occupy(() => work.promise);
+  const warm = seat.warmUp(anyModel);
+  expect(seat.changes()).toBe(0);
+  work.resolve();
+  await warm;
+  await until(seat.isFree);
+  expect(seat.changes()).toBe(1);
+});
+
+test("after a failure the seat is offered again only once its worker is warm", async () => {
+  const again = Promise.withResolvers<void>();
+  let warmUps = 0;
+  const worker = createFakeWorker({
+    onWarmUp: async () => {
+      warmUps += 1;
+      if (warmUps > 1) await again.promise;
+    },
+  });
+  const seat = setUp(worker);
+  await seat.warmUp(anyModel);
+  await until(seat.isFree);
+  seat.occupy(() => Promise.reject(new Error("the thread died")));
+  await until(() => warmUps === 2);
+  expect(seat.isWarm()).toBe(false);
+  expect(seat.isFree()).toBe(false);
+  again.resolve();
+  await until(seat.isFree);
+  expect(seat.isWarm()).toBe(true);
+  expect(seat.lost).toEqual([]);
+});
+
+test("a cold seat needs no warm-up after a failure", async () => {
+  const worker = createFakeWorker();
+  const seat = setUp(worker);
+  seat.occupy(() => Promise.reject(new Error("undecodable")));
+  await until(seat.isFree);
+  expect(worker.tasks).toEqual([]);
+});
+
+test("a worker that hangs while it is warmed up again is lost, and its seat stays taken", async () => {
+  let warmUps = 0;
+  const worker = createFakeWorker({
+    onWarmUp: () => {
+      warmUps += 1;
+      return warmUps > 1 ? never() : Promise.resolve();
+    },
+  });
+  const seat = setUp(worker, { warmUpTimeoutMs: 5 });
+  await seat.warmUp(anyModel);
+  await until(seat.isFree);
+  seat.occupy(() => Promise.reject(new Error("the thread died")));
+  await until(seat.isLost);
+  expect(seat.lost).toMatchObject([{ message: "a worker could not be warmed up again" }]);
+  expect(seat.isFree()).toBe(false);
+});
