@@ -57,6 +57,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
   });
   const admission = createAdmission({
+    maxArriving: limits.maxArriving,
     limit: config.QUEUE_LIMIT,
     expectedWaitMs: batcher.expectedWaitMs,
     maxWaitMs: config.REQUEST_TIMEOUT_MS,
@@ -119,10 +120,7 @@ function composeHostedModel(config: Config, surroundings: Surroundings, batcher:
     baseUrl: baseUrl || undefined,
     requestsPerMinute: config.NVIDIA_REQUESTS_PER_MINUTE || (baseUrl === "" ? 40 : 6000),
     proxy: url === "" ? undefined : { url, noProxy },
-    prepare: async (image, maxBase64Chars, signal, deadline) => {
-      const terms = { image, signal, deadline };
-      return (await batcher.prepareUpstream(terms, maxBase64Chars)).outcome;
-    },
+    prepare: (terms, maxBase64Chars) => batcher.prepareUpstream(terms, maxBase64Chars),
     log: surroundings.log,
   });
 }

@@ -82,6 +82,15 @@ function origin(row: Row<string>) {
   });
 }
 
+/** A proxy such as `http://proxy:3128`, with user name and password where it wants them. */
+function proxy(row: Row<string>) {
+  const allowed = "a proxy such as http://host:port";
+  return setting<string>(row, (input) => {
+    const isProxy = URL.canParse(input) && /^https?:$/.test(new URL(input).protocol);
+    return isProxy ? { value: input } : { allowed };
+  });
+}
+
 const MIB = 1024 * 1024;
 
 /** Every setting. The order is the order of `--help` and of the README. */
@@ -139,7 +148,7 @@ export const settings = {
     max: 1e15,
     doc: "Space that must stay free on the disk of `DOWNLOADS_DIR`; below it images are refused with 507.",
   }),
-  HTTPS_PROXY: text({
+  HTTPS_PROXY: proxy({
     fallback: "",
     shownDefault: "none",
     doc: "Proxy for calls to NVIDIA. Image URLs never go through it.",
@@ -190,13 +199,13 @@ export const settings = {
     shownDefault: "one for each core, at most 4",
     min: 0,
     max: 64,
-    doc: "Worker threads; the cores are divided among them.",
+    doc: "Worker threads, never more than cores; the cores are divided among them.",
   }),
   QUEUE_LIMIT: integer({
     fallback: 64,
     min: 0,
     max: 10_000,
-    doc: "Requests for vectors that may be under way at once: arriving, fetching, waiting or in a worker. One more is refused with 503.",
+    doc: "Requests for vectors that may be under way at once: fetching, waiting or in a worker. One more is refused with 503.",
   }),
   REQUEST_TIMEOUT_MS: integer({
     fallback: 60_000,

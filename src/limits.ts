@@ -26,8 +26,16 @@ export const limits = {
   signalEchoMs: 500,
   /** From the first signal to the end of the process. */
   shutdownTimeoutMs: 29_000,
-  /** Seconds after which a client that is silent in the middle of a request is cut. */
+  /** Seconds after which a connection is cut that is idle, or silent in the middle of a request's head. */
   idleTimeoutS: 30,
+  /** Longest pause in a body. */
+  bodySilenceMs: 30_000,
+  /** Bytes of a body that brings a URL and no image. */
+  maxUrlBodyBytes: 256 * 1024,
+  /** Brackets and commas of a JSON body. */
+  maxJsonValues: 10_000,
+  /** Requests whose body is arriving at once. */
+  maxArriving: 512,
   /** Longest time that a body may take to arrive. */
   bodyTimeoutMs: 300_000,
   /** After the first signal: how long requests may finish; then they are cut, so that the end is clean. */

@@ -41,6 +41,8 @@ function takeEnvironment(): Environment {
   const { env } = process;
   const environment = { ...env };
   for (const name of ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"]) {
+    // Either spelling is usual; the other settings have one.
+    environment[name] ||= env[name.toLowerCase()];
     delete env[name];
     delete env[name.toLowerCase()];
   }

@@ -2,12 +2,13 @@
 import { Problem } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { BackendOutcome, Embedding, EmbedJob, ImageBackend } from "./backend.ts";
+import type { Queued } from "./batcher.ts";
 import { type Clock, processClock } from "./clock.ts";
 import { type Caller, createJoinedWork } from "./joined-work.ts";
 import { nvDinov2Dimensions } from "./nv-dinov2-answer.ts";
 import { type CallOptions, maxBase64Chars } from "./nv-dinov2-call.ts";
 import { createNvDinov2Client, tooSlow } from "./nv-dinov2-client.ts";
-import type { ImageBytes, PreparedOutcome } from "./protocol.ts";
+import type { PreparedOutcome } from "./protocol.ts";
 
 export interface NvDinov2Options extends Pick<CallOptions, "baseUrl" | "proxy"> {
   /** Asked at every request, so that a new key needs no restart; undefined or empty for none. */
@@ -17,12 +18,7 @@ export interface NvDinov2Options extends Pick<CallOptions, "baseUrl" | "proxy"> 
    *
    * @throws Problem when no worker is to be had in time.
    */
-  readonly prepare: (
-    image: ImageBytes,
-    maxBase64Chars: number,
-    signal: AbortSignal,
-    deadline: number,
-  ) => Promise<PreparedOutcome>;
+  readonly prepare: (job: EmbedJob, maxBase64Chars: number) => Promise<Queued<PreparedOutcome>>;
   readonly log: Log;
   /** Requests that the key may make in any minute; a free one about 40. */
   readonly requestsPerMinute: number;
@@ -67,16 +63,21 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
     return end === "left" ? new Problem("upstream-timeout", givenUp) : end;
   }
 
-  async function embed({ image, signal, deadline }: EmbedJob): Promise<BackendOutcome> {
-    const prepared = await options.prepare(image, maxBase64Chars, signal, deadline);
+  async function embed(job: EmbedJob): Promise<BackendOutcome> {
+    const { outcome: prepared, queueMs } = await options.prepare(job, maxBase64Chars);
     const { facts, bytes, timings } = prepared;
+    const { signal, deadline } = job;
     const startedAt = clock.now();
     const result = await askFor(prepared, { signal, deadline }).catch(unexpected);
     return {
       ...(facts && { facts }),
       ...(bytes && { bytes }),
       result,
-      timings: { decode: timings.decodeMs, upstream: clock.now() - startedAt },
+      timings: {
+        queue: queueMs,
+        decode: timings.decodeMs,
+        upstream: clock.now() - startedAt,
+      },
     };
   }
 

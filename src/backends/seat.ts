@@ -111,7 +111,9 @@ export function createSeat(options: SeatOptions): Seat {
     errand,
     warmUp: (model) => errand(() => load(model)),
     close: async () => {
-      if (!lost) await worker.close();
+      if (lost) return;
+      if (loaded !== undefined) await load(undefined); // releases the session
+      await worker.close();
     },
   };
 }

@@ -22,12 +22,14 @@ export interface StartQuota {
 
 /** Longest gap between two starts, in ms. */
 const maxGapMs = 30_000;
+/** The gap after the first refusal, whatever the quota was thought to be: a free key's, 40 a minute. */
+const firstGapMs = 1_500;
 /** A shorter gap than this is none. */
 const minGapMs = 100;
 
 /**
  * Makes a quota: a sliding window over the starts, and a gap between them that doubles with every
- * refusal and shrinks by a tenth with every success. The first gap is the one that the window implies.
+ * refusal and shrinks by a tenth with every success. The first gap is the one that the window implies, or a free key's.
  */
 export function createStartQuota({ maxStarts, windowMs, random }: StartQuotaOptions): StartQuota {
   /** The latest `maxStarts` starts, oldest first. */
@@ -55,7 +57,7 @@ export function createStartQuota({ maxStarts, windowMs, random }: StartQuotaOpti
       // Calls that were under way together are refused together: that is one refusal, not many.
       if (callStartedAt <= slowedAt) return;
       slowedAt = now;
-      gapMs = Math.min(maxGapMs, Math.max(windowMs / maxStarts, gapMs * 2));
+      gapMs = Math.min(maxGapMs, Math.max(windowMs / maxStarts, firstGapMs, gapMs * 2));
       pausedUntil = now + Math.max(atLeastMs, gapMs * (1 + random()));
     },
     speedUp() {

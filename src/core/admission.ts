@@ -1,7 +1,9 @@
-/** Who may come in: a bound on the requests that are in the house at once. */
+/** Who may come in: a bound on the requests that arrive, and one on those that are in the house. */
 import { Problem } from "../errors.ts";
 
 export interface AdmissionOptions {
+  /** Requests whose body arrives at once. */
+  readonly maxArriving: number;
   /** Requests in the house at once: fetching, waiting or in a worker. */
   readonly limit: number;
   /** ms until a job that arrives now would start. */
@@ -10,37 +12,60 @@ export interface AdmissionOptions {
   readonly maxWaitMs: number;
 }
 
-/** The right to be in the house. */
+/** A place that is taken. */
 export interface Ticket {
   /** Gives the place back; later calls do nothing. */
   release(): void;
 }
 
 export interface Admission {
+  /**
+   * Lets a request send its body. Clients that send slowly take no place in the house.
+   *
+   * @throws Problem `overloaded`, at once, when there would be no place for it now.
+   */
+  arrive(): Ticket;
   /** @throws Problem `overloaded`, at once, when there is no place or the wait would be too long. */
   enter(): Ticket;
 }
 
 /** Makes the gate. */
-export function createAdmission({ limit, expectedWaitMs, maxWaitMs }: AdmissionOptions): Admission {
-  let inside = 0;
+export function createAdmission(options: AdmissionOptions): Admission {
+  const { limit, maxArriving, maxWaitMs, expectedWaitMs } = options;
+  const arriving = createPlaces(maxArriving);
+  const inside = createPlaces(limit);
+
+  function refuseWhen(isFull: boolean): void {
+    const waitMs = expectedWaitMs();
+    if (!isFull && waitMs <= maxWaitMs) return;
+    const retryAfterS = Math.max(1, Math.ceil(waitMs / 1000));
+    const detail = `The service is at capacity: come back in ${retryAfterS} s.`;
+    throw new Problem("overloaded", detail, { retryAfterS });
+  }
+
   return {
+    arrive: () => {
+      refuseWhen(arriving.isFull() || inside.isFull());
+      return arriving.take();
+    },
     enter: () => {
-      const waitMs = expectedWaitMs();
-      if (inside >= limit || waitMs > maxWaitMs) {
-        const retryAfterS = Math.max(1, Math.ceil(waitMs / 1000));
-        throw new Problem(
-          "overloaded",
-          `The service is at capacity: come back in ${retryAfterS} s.`,
-          { retryAfterS },
-        );
-      }
-      inside += 1;
-      let isInside = true;
+      refuseWhen(inside.isFull());
+      return inside.take();
+    },
+  };
+}
+
+function createPlaces(count: number) {
+  let taken = 0;
+  return {
+    isFull: () => taken >= count,
+    take: (): Ticket => {
+      taken += 1;
+      let isHeld = true;
       return {
         release: () => {
-          if (isInside) inside -= 1;
-          isInside = false;
+          if (isHeld) taken -= 1;
+          isHeld = false;
         },
       };
     },

@@ -7,8 +7,13 @@ function mediaTypeOf(request: Request): string {
   return (request.headers.get("content-type") ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? "";
 }
 
-/** @throws Problem `unsupported-media-type` unless the request has one of the media types. */
+/** @throws Problem `unsupported-media-type` unless the body is plain and has one of the media types. */
 export function requireMediaType(request: Request, allowed: readonly string[]): string {
+  const encoding = request.headers.get("content-encoding");
+  if (encoding !== null && encoding.toLowerCase() !== "identity") {
+    const detail = "The body has a Content-Encoding: send it as it is, uncompressed.";
+    throw new Problem("unsupported-media-type", detail);
+  }
   const mediaType = mediaTypeOf(request);
   if (allowed.includes(mediaType)) return mediaType;
   const given =
@@ -23,32 +28,49 @@ export function requireMediaType(request: Request, allowed: readonly string[]): 
  * The body as it arrives. However the reading ends, the rest can still be read by others.
  *
  * @param stop ends a read that waits for a client which has nothing more to say.
- * @throws Problem `body-too-large`, by Content-Length before the first byte, else as the bytes are counted.
+ * @param silenceMs longest pause between two pieces.
+ * @throws Problem `body-too-large`, by Content-Length before the first byte, else as the bytes are counted;
+ *   `malformed-body` when it pauses or takes too long.
  */
 export async function* countedBody(
   request: Request,
   maxBytes: number,
   stop?: AbortSignal,
+  silenceMs: number = limits.bodySilenceMs,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
   if (request.body === null) return;
   const deadline = performance.now() + limits.bodyTimeoutMs;
   const reader = request.body.getReader();
   const release = () => reader.releaseLock();
+  let isSilent = false;
+  const silence = setTimeout(() => {
+    isSilent = true;
+    release();
+  }, silenceMs);
   stop?.addEventListener("abort", release, { once: true });
   try {
     let seen = 0;
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      silence.refresh();
       seen += read.value.length;
       if (seen > maxBytes) throw tooLarge(maxBytes);
-      // A client that is silent is cut by the server; this is for one that drips.
-      if (performance.now() > deadline) throw tooSlow();
+      if (performance.now() > deadline) throw tooSlow("in all", limits.bodyTimeoutMs);
       yield read.value;
     }
+  } catch (error) {
+    throw isSilent ? tooSlow("without a byte", silenceMs) : error;
   } finally {
+    clearTimeout(silence);
     stop?.removeEventListener("abort", release);
     release();
   }
+}
+
+/** How a body is read as text. */
+interface TextOptions {
+  /** Leaves out raw CR and LF, piece by piece as they arrive. */
+  readonly dropLineBreaks?: boolean;
 }
 
 /**
@@ -56,12 +78,17 @@ export async function* countedBody(
  *
  * @throws Problem `body-too-large`, or `malformed-body` when it is cut short or not UTF-8.
  */
-export async function readText(request: Request, maxBytes: number): Promise<string> {
+export async function readText(
+  request: Request,
+  maxBytes: number,
+  { dropLineBreaks = false }: TextOptions = {},
+): Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   try {
     for await (const chunk of countedBody(request, maxBytes)) {
-      text += decoder.decode(chunk, { stream: true });
+      const piece = decoder.decode(chunk, { stream: true });
+      text += dropLineBreaks ? piece.replaceAll("\n", "").replaceAll("\r", "") : piece;
     }
     return text + decoder.decode();
   } catch (error) {
@@ -82,17 +109,34 @@ export async function readText(request: Request, maxBytes: number): Promise<stri
 export async function readJson(
   request: Request,
   maxBytes: number,
-  { dropLineBreaks = false } = {},
+  options: TextOptions = {},
 ): Promise<unknown> {
   requireMediaType(request, ["application/json"]);
-  const text = await readText(request, maxBytes);
+  const text = await readText(request, maxBytes, options);
   if (text.trim() === "") throw new Problem("malformed-body", "The body is empty: send JSON.");
+  refuseManyValues(text);
   try {
-    return JSON.parse(dropLineBreaks ? text.replace(/[\r\n]+/g, "") : text);
+    return JSON.parse(text);
   } catch (error) {
-    throw new Problem("malformed-body", `The body is not JSON: ${syntaxOf(error)}.`, {
-      cause: error,
-    });
+    // Without the error as its cause: the parser quotes the body, which no log may hold.
+    throw new Problem("malformed-body", `The body is not JSON: ${syntaxOf(error)}.`);
+  }
+}
+
+/**
+ * Millions of brackets or commas would keep the parser, and with it everybody else, busy for seconds:
+ * they are counted first, which takes a few ms even for the largest body. Those inside strings count too.
+ */
+function refuseManyValues(text: string): void {
+  let left = limits.maxJsonValues;
+  for (const mark of ["[", "{", ","]) {
+    for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
+      left -= 1;
+      if (left < 0) {
+        const detail = `The body holds more than ${limits.maxJsonValues} values: send only the documented fields.`;
+        throw new Problem("malformed-body", detail);
+      }
+    }
   }
 }
 
@@ -103,9 +147,9 @@ function syntaxOf(error: unknown): string {
     : "check quotes, commas and braces";
 }
 
-function tooSlow(): Problem {
-  const seconds = limits.bodyTimeoutMs / 1000;
-  return new Problem("malformed-body", `The body took longer than ${seconds} s to arrive.`);
+function tooSlow(how: string, ms: number): Problem {
+  const detail = `The body did not arrive: ${ms / 1000} s ${how} are too long. Send it again.`;
+  return new Problem("malformed-body", detail);
 }
 
 function tooLarge(maxBytes: number): Problem {

@@ -16,8 +16,11 @@ export interface Call {
   ticket: Ticket | undefined;
   /** What went wrong, for the log. */
   problem: Problem | undefined;
-  /** To be called when the body is in: from then on only our own deadlines count. */
-  readonly bodyReceived: () => void;
+  /**
+   * To be called when the call has deadlines of its own for everything: Bun would cut a body that arrives
+   * slowly (under 16 kB/s), and an answer that is long in the making.
+   */
+  readonly keepOpen: () => void;
   /** The model that answered, for the log. */
   model: string | undefined;
 }
@@ -26,12 +29,12 @@ export interface Call {
 export type Calls = WeakMap<Request, Call>;
 
 /** Begins a call; the client's own request id is taken when it is a plain token. */
-export function beginCall(request: Request, bodyReceived: () => void): Call {
+export function beginCall(request: Request, keepOpen: () => void): Call {
   return {
     requestId: ownId(request.headers.get("x-request-id")) ?? crypto.randomUUID(),
     startedAt: performance.now(),
     timings: {},
-    bodyReceived,
+    keepOpen,
     spools: [],
     ticket: undefined,
     problem: undefined,

@@ -87,6 +87,9 @@ function expectationOf({
   readonly message: string;
 }): string {
   if (schema.title === "StoredPart") return "expected a file";
-  if (schema["anyOf"] !== undefined) return "expected true or false";
+  const alternatives: readonly TSchema[] = schema["anyOf"] ?? [];
+  if (alternatives.some(({ type }) => type === "boolean")) return "expected true or false";
+  const types = alternatives.map(({ type }) => type);
+  if (types.length > 0) return `expected ${types.join(" or ")}`;
   return message.slice(0, 1).toLowerCase() + message.slice(1);
 }

@@ -1,5 +1,6 @@
 /** How each request shape is read: admitted first, then parsed, before Elysia validates it. */
 import type { Admission } from "../core/admission.ts";
+import { limits } from "../limits.ts";
 import { receiveForm } from "../sources/upload.ts";
 import type { Downloads } from "../store/downloads.ts";
 import { countedBody, readJson, readText, requireMediaType } from "./body.ts";
@@ -32,15 +33,22 @@ export interface Readers {
 export function createReaders(options: ReaderOptions): Readers {
   const { calls, admission, downloads, maxBodyBytes, maxImageBytes } = options;
 
-  /** Lets the request in, reads its body, and says when that is done. */
+  const maxUrlBodyBytes = Math.min(maxBodyBytes, limits.maxUrlBodyBytes);
+
+  /** Reads the body of a request that may arrive, and lets it in. */
   const reader =
     (read: (request: Request, call: Call) => Promise<unknown>): Reader =>
     async ({ request }) => {
       const call = callOf(calls, request);
-      call.ticket = admission.enter();
-      const body = await read(request, call);
-      call.bodyReceived();
-      return body;
+      call.keepOpen();
+      const arrival = admission.arrive();
+      try {
+        const body = await read(request, call);
+        call.ticket = admission.enter();
+        return body;
+      } finally {
+        arrival.release();
+      }
     };
 
   const multipart = (request: Request, call: Call, fileField?: string) =>
@@ -58,7 +66,7 @@ export function createReaders(options: ReaderOptions): Readers {
     });
 
   return {
-    json: reader((request) => readJson(request, maxBodyBytes)),
+    json: reader((request) => readJson(request, maxUrlBodyBytes)),
     jsonWithWrappedBase64: reader((request) =>
       readJson(request, maxBodyBytes, { dropLineBreaks: true }),
     ),
@@ -66,7 +74,7 @@ export function createReaders(options: ReaderOptions): Readers {
       const urlencoded = "application/x-www-form-urlencoded";
       const mediaType = requireMediaType(request, [urlencoded, "multipart/form-data"]);
       if (mediaType !== urlencoded) return await multipart(request, call);
-      const fields = new URLSearchParams(await readText(request, maxBodyBytes));
+      const fields = new URLSearchParams(await readText(request, maxUrlBodyBytes));
       // The first of a name counts, as in a multipart form.
       return Object.fromEntries([...fields].reverse());
     }),

@@ -58,7 +58,10 @@ export const vectorizeBase64Body = t.Object(
       examples: [onePixelPng()],
     }),
     filename: t.Optional(
-      t.String({ description: "Echoed as original_filename.", examples: ["image.png"] }),
+      // Clients whose language has a null send it for a name that they do not have.
+      t.Nullable(
+        t.String({ description: "Echoed as original_filename.", examples: ["image.png"] }),
+      ),
     ),
   },
   lenient,

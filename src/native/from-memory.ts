@@ -1,6 +1,7 @@
 /** Native libraries without a file on disk: nothing to unpack, to trust or to clean up. */
 import { FFIType, dlopen as openLibrary } from "bun:ffi";
 import { readFileSync, writeSync } from "node:fs";
+import { cString } from "./c-string.ts";
 import type { NativeFile } from "./embedded.ts";
 
 /** `MFD_CLOEXEC` of memfd_create(2): child processes do not inherit the files. */
@@ -62,8 +63,4 @@ function loadLibrary(libc: LibcSymbols, name: string, path: string): void {
 
 function isLibrary(name: string): boolean {
   return /\.so(\.\d+)*$/.test(name);
-}
-
-function cString(text: string): Uint8Array {
-  return new TextEncoder().encode(`${text}\0`);
 }

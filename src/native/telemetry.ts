@@ -1,4 +1,5 @@
 import { CString, dlopen, FFIType } from "bun:ffi";
+import { cString } from "./c-string.ts";
 
 const NAME = "ORT_DISABLE_TELEMETRY";
 
@@ -24,8 +25,4 @@ export function disableOrtTelemetry(): void {
   } finally {
     close();
   }
-}
-
-function cString(text: string): Uint8Array {
-  return new TextEncoder().encode(`${text}\0`);
 }

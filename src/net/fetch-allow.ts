@@ -6,6 +6,7 @@ import {
   parseIpBlock,
 } from "./ip-address.ts";
 import { isPublicAddress } from "./public-address.ts";
+import { splitPort } from "./split-port.ts";
 
 /** One end of a connection that is about to be made. */
 export interface FetchTarget {
@@ -55,20 +56,6 @@ function parseEntry(entry: string): FetchRule | undefined {
   if (Number.isNaN(port)) return undefined;
   const isPlace = parsePlace(place);
   return isPlace && ((target) => isPlace(target) && (port === undefined || port === target.port));
-}
-
-/** @returns a port of NaN where the entry names something that is no port. */
-function splitPort(entry: string): { readonly place: string; readonly port: number | undefined } {
-  // Two colons without brackets are an IPv6 address, which then has no port.
-  const [, place = entry, digits] = /^(\[[^\]]+\]|[^:]*):([^:]*)$/.exec(entry) ?? [];
-  return {
-    place: place.replace(/^\[(.*:.*)\]$/, "$1"),
-    port: digits === undefined ? undefined : parsePort(digits),
-  };
-}
-
-function parsePort(digits: string): number {
-  return /^[1-9]\d{0,4}$/.test(digits) && Number(digits) < 65_536 ? Number(digits) : Number.NaN;
 }
 
 function parsePlace(place: string): FetchRule | undefined {

@@ -1,4 +1,5 @@
 import { isInBlock, parseIpAddress, parseIpBlock } from "./ip-address.ts";
+import { splitPort } from "./split-port.ts";
 
 /**
  * Whether `NO_PROXY` keeps this URL away from the proxy.
@@ -14,33 +15,21 @@ import { isInBlock, parseIpAddress, parseIpBlock } from "./ip-address.ts";
  */
 export function bypassesProxy(url: URL, noProxy: string): boolean {
   const host = url.hostname.replace(/^\[|\]$/g, "").replace(/\.$/, "");
-  const port = url.port || (url.protocol === "https:" ? "443" : "80");
+  const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
   return noProxy
     .toLowerCase()
     .split(/[\s,]+/)
     .some((entry) => matches(entry, host, port));
 }
 
-function matches(entry: string, host: string, port: string): boolean {
+function matches(entry: string, host: string, urlPort: number): boolean {
   if (entry === "*") return true;
-  const { place, onlyPort } = splitPort(entry);
-  if (onlyPort !== undefined && onlyPort !== port) return false;
+  const { place, port } = splitPort(entry);
+  if (port !== undefined && port !== urlPort) return false;
   const block = parseIpBlock(place);
   const address = parseIpAddress(host);
   if (block !== undefined) return address !== undefined && isInBlock(address, block);
   if (address !== undefined) return parseIpAddress(place)?.value === address.value;
   const name = place.replace(/^\*?\./, "").replace(/\.$/, "");
   return name !== "" && (host === name || host.endsWith(`.${name}`));
-}
-
-/** Two colons without brackets are an IPv6 address, which then has no port. */
-function splitPort(entry: string): { readonly place: string; readonly onlyPort?: string } {
-  const [, bracketed, bracketedPort] = /^\[([^\]]*)\](?::(\d+))?$/.exec(entry) ?? [];
-  if (bracketed !== undefined) return withPort(bracketed, bracketedPort);
-  const [, plain = entry, plainPort] = /^([^:]*):(\d+)$/.exec(entry) ?? [];
-  return withPort(plain, plainPort);
-}
-
-function withPort(place: string, onlyPort: string | undefined) {
-  return onlyPort === undefined ? { place } : { place, onlyPort };
 }

@@ -1,4 +1,5 @@
 import { lookup } from "node:dns/promises";
+import { version } from "../../package.json" with { type: "json" };
 import { Problem } from "../errors.ts";
 import type { FetchRule } from "../net/fetch-allow.ts";
 import { parseIpAddress } from "../net/ip-address.ts";
@@ -14,7 +15,7 @@ export interface PinnedFetchOptions {
   readonly trustedAuthorities?: string;
 }
 
-const defaultUserAgent = "Mozilla/5.0 (compatible; imagesvc/0.1; +image embedding)";
+const defaultUserAgent = `Mozilla/5.0 (compatible; imagesvc/${version})`;
 
 /**
  * Requests one URL from an address that was checked: the name is looked up once, every one of its

@@ -25,7 +25,10 @@ export function describeNvDinov2(name: string, target: () => ConformanceTarget):
       baseUrl: target().baseUrl,
       proxy: undefined,
       requestsPerMinute: 40,
-      prepare: (image, maxBase64Chars) => prepareUpstream(image, decode, maxBase64Chars),
+      prepare: async ({ image }, maxBase64Chars) => ({
+        outcome: await prepareUpstream(image, decode, maxBase64Chars),
+        queueMs: 0,
+      }),
       log: createLog({ level: "error", format: "json", write: () => {}, now: () => new Date() }),
     });
     const deadline = performance.now() + timeoutMs;

@@ -37,7 +37,7 @@ describe("a good answer", () => {
     });
     expect(outcome.facts).toMatchObject({ format: "jpg", width: 64, height: 48 });
     expect(outcome.bytes).toEqual(picture);
-    expect(Object.keys(outcome.timings)).toEqual(["decode", "upstream"]);
+    expect(Object.keys(outcome.timings)).toEqual(["queue", "decode", "upstream"]);
     expect(fake.requests).toHaveLength(1);
     expect(backend.state()).toEqual({ kind: "ready" });
     expect(backend.admission(oneImage)).toBeUndefined();

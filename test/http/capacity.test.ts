@@ -6,6 +6,7 @@ import { startHttpServer } from "../../src/http/server.ts";
 import { createLog } from "../../src/log.ts";
 import { expectProblem, postFile, postJson, send, until } from "../support/client.ts";
 import { misbehave, startNvidiaFake } from "../support/nvidia-fake.ts";
+import { startOrigin, staySilent } from "../support/origin.ts";
 import { type Bytes, makeJpeg, makePng } from "../support/pictures.ts";
 import { connectRaw, headOf } from "../support/raw-client.ts";
 import { startService } from "../support/service.ts";
@@ -32,16 +33,34 @@ test("a full house refuses at once, and says when to come back", async () => {
 });
 
 test("one request more than the limit is refused, before its body is read, and then there is room", async () => {
+  await using origin = await startOrigin({ "/silent": staySilent });
+  await using service = await startService({ QUEUE_LIMIT: "1", FETCH_ALLOW: "127.0.0.1" });
+  const leaving = new AbortController();
+  const body = JSON.stringify({ image_url: origin.url("/silent") });
+  const headers = { "Content-Type": "application/json" };
+  const init = { method: "POST", headers, body, signal: leaving.signal };
+  const first = send(service, `/vectorize-image${clip}`, init);
+  first.catch(() => {});
+  await until(() => origin.requests.length === 1);
+  const second = await connectRaw(service);
+  second.write(headOf("/vectorize-image", { ...headers, "Content-Length": 100 }));
+  await second.received(/"overloaded"/);
+  second.hangUp();
+  leaving.abort();
+  await until(async () => (await postFile(service, jpeg, { query: clip })).status === 200);
+});
+
+test("clients that send slowly take no place from others", async () => {
   await using service = await startService({ QUEUE_LIMIT: "1" });
-  const first = await connectRaw(service);
-  const headers = { "Content-Type": "application/json", "Content-Length": 2 };
-  first.write(headOf("/vectorize-image", headers));
-  await Bun.sleep(30);
-  await expectProblem(await postFile(service, jpeg, { query: clip }), "overloaded");
-  first.write("{}");
-  await first.received(/validation-failed/);
+  const head = headOf("/vectorize-image", {
+    "Content-Type": "application/json",
+    "Content-Length": 100,
+  });
+  const slow = await Promise.all(Array.from({ length: 20 }, () => connectRaw(service)));
+  for (const client of slow) client.write(`${head}{`);
+  await Bun.sleep(50);
   expect((await postFile(service, jpeg, { query: clip })).status).toBe(200);
-  first.hangUp();
+  for (const client of slow) client.hangUp();
 });
 
 test("what needs no model is served in a full house", async () => {

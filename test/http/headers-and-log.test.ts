@@ -93,7 +93,8 @@ test("Server-Timing names the fetch of an image URL, and the upstream", async ()
   const local = await postUrlencoded(service, "/upload", { imageUrl: image_url });
   expect(Object.keys(stagesOf(local))).toContain("fetch");
   const hosted = await postJson(service, "/vectorize-image", { image_url });
-  expect(Object.keys(stagesOf(hosted))).toEqual(expect.arrayContaining(["fetch", "upstream"]));
+  const stages = Object.keys(stagesOf(hosted)).sort();
+  expect(stages).toEqual(["decode", "fetch", "queue", "total", "upstream"]);
 });
 
 test("Server-Timing has at least the total, on errors too", async () => {
@@ -145,8 +146,11 @@ test("no log line has bytes, keys or query strings", async () => {
   const missing = origin.url("/missing?token=very-secret");
   await postUrlencoded(service, "/upload", { imageUrl: missing });
   await postUrlencoded(service, "/upload", { imageUrl: "http://10.0.0.1/?t=very-secret" });
+  const unquoted = `{"image_base64": ${base64Of(jpeg)}`;
+  expect((await postJson(service, "/vectorize-image-base64", unquoted)).status).toBe(400);
   const text = service.log.join("");
   expect(text).not.toContain("very-secret");
+  expect(text).not.toContain(base64Of(jpeg).slice(0, 8));
   expect(text).not.toContain(base64Of(jpeg).slice(0, 40));
 });
 

@@ -99,3 +99,10 @@ test("whatever the names were, one file is kept under its digest", async () => {
   await viaJson("../../escape.jpg");
   expect(await readdir(service.downloadsDir)).toEqual([`${Bun.SHA256.hash(jpeg, "hex")}.jpg`]);
 });
+
+test("a name that is null is no name", async () => {
+  const body = { image_base64: base64Of(jpeg), filename: null };
+  const response = await postJson(service, "/vectorize-image-base64?model=clip-ViT-B-32", body);
+  expect(response.status).toBe(200);
+  expect(await response.json()).not.toContainKey("original_filename");
+});

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { countedBody } from "../../src/http/body.ts";
 import {
   base64Of,
   expectProblem,
@@ -127,7 +128,7 @@ test("a filename of the wrong type is refused", async () => {
   const body = { image_base64: base64Of(jpeg), filename: 5 };
   const response = await postJson(service, "/vectorize-image-base64", body);
   const { errors } = await expectProblem(response, "validation-failed");
-  expect(errors).toEqual([{ pointer: "/filename", message: "expected string" }]);
+  expect(errors).toEqual([{ pointer: "/filename", message: "expected string or null" }]);
 });
 
 for (const [path, field, request] of [
@@ -348,4 +349,42 @@ test("a 405 to HEAD has the headers of the GET and no body", async () => {
   expect(response.status).toBe(405);
   expect(response.headers.get("allow")).toBe("POST, OPTIONS");
   expect(await response.text()).toBe("");
+});
+
+for (const [what, path, body] of [
+  ["brackets", "/vectorize-image-base64", "[".repeat(1_000_000)],
+  ["empty objects", "/vectorize-image-base64", `[${"{},".repeat(100_000)}{}]`],
+  ["keys", "/vectorize-image", `{${Array.from({ length: 11_000 }, (_, i) => `"${i}":0`)}}`],
+] as const) {
+  test(`JSON with too many ${what} is refused before anybody parses it`, async () => {
+    const { detail } = await expectProblem(await postJson(service, path, body), "malformed-body");
+    expect(detail).toContain("10000 values");
+  });
+}
+
+test("a body that brings a URL may not be as large as one that brings an image", async () => {
+  const image_url = origin.url("/image.jpg");
+  const padding = "x".repeat(300_000);
+  const json = postJson(service, "/vectorize-image", { image_url, padding });
+  await expectProblem(await json, "body-too-large");
+  const form = postUrlencoded(service, "/upload", { imageUrl: image_url, padding });
+  await expectProblem(await form, "body-too-large");
+});
+
+test("a compressed body is refused, and the client is told to send it plain", async () => {
+  const headers = { "Content-Type": "application/json", "Content-Encoding": "gzip" };
+  const body = Bun.gzipSync(ascii('{"image_url": "x"}'));
+  const response = await send(service, "/vectorize-image", { method: "POST", headers, body });
+  const { detail } = await expectProblem(response, "unsupported-media-type");
+  expect(detail).toContain("uncompressed");
+});
+
+test("a body that falls silent is a malformed body", async () => {
+  const body = new ReadableStream<Uint8Array>({
+    start: (controller) => controller.enqueue(ascii("{")),
+  });
+  const request = new Request("http://imagesvc/", { method: "POST", body });
+  const reading = Array.fromAsync(countedBody(request, 100, undefined, 10));
+  const [outcome] = await Promise.allSettled([reading]);
+  expect(outcome).toMatchObject({ status: "rejected", reason: { code: "malformed-body" } });
 });

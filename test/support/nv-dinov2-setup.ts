@@ -32,7 +32,10 @@ export function setUpNvDinov2(
     baseUrl: fake.url,
     proxy: undefined,
     requestsPerMinute: 40,
-    prepare: (image, maxBase64Chars) => prepareUpstream(image, decode, maxBase64Chars),
+    prepare: async ({ image }, maxBase64Chars) => ({
+      outcome: await prepareUpstream(image, decode, maxBase64Chars),
+      queueMs: 0,
+    }),
     log: createLog({ level: "debug", format: "json", write, now: () => new Date(0) }),
     clock,
     wallClock: () => Date.parse("2026-01-01T00:00:00Z"),
@@ -60,15 +63,16 @@ export function setUpNvDinov2(
 }
 
 /** Stands in for the worker where decoding is beside the point: any bytes are a picture. */
-export const prepareNothing: NvDinov2Options["prepare"] = async (image) => {
+export const prepareNothing: NvDinov2Options["prepare"] = async ({ image }) => {
   if (image.kind !== "memory") throw new TypeError("only memory images here");
   const { bytes } = image;
-  return {
+  const outcome = {
     facts: { sha256: Bun.SHA256.hash(bytes, "hex"), format: "jpg", width: 1, height: 1 },
     bytes,
     result: { image: new Uint8Array(bytes), mime: "image/jpeg" },
     timings: { decodeMs: 1, inferMs: 0 },
-  };
+  } as const;
+  return { outcome, queueMs: 0 };
 };
 
 /** A good answer, whatever the picture. */

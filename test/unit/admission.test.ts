@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import { createAdmission } from "../../src/core/admission.ts";
 import { Problem } from "../../src/errors.ts";
 
-function setUp(limit: number, expectedWaitMs = () => 0) {
-  return createAdmission({ limit, expectedWaitMs, maxWaitMs: 10_000 });
+function setUp(limit: number, expectedWaitMs = () => 0, maxArriving = 100) {
+  return createAdmission({ limit, maxArriving, expectedWaitMs, maxWaitMs: 10_000 });
 }
 
 /** What somebody hears who is not let in. */
@@ -69,4 +69,22 @@ test("a wait longer than a request may take is refused, although there is room",
   expect(refusal(enter)).toMatchObject({ code: "overloaded", retryAfterS: 11 });
   waitMs = 0;
   expect(refusal(enter)).toBeUndefined();
+});
+
+test("bodies that are still arriving take no place in the house, and have a bound of their own", () => {
+  const { arrive, enter } = setUp(1, undefined, 2);
+  const first = arrive();
+  arrive();
+  expect(refusal(arrive)).toMatchObject({ code: "overloaded" });
+  expect(refusal(enter)).toBeUndefined();
+  first.release();
+  expect(refusal(arrive)).toMatchObject({ code: "overloaded" });
+});
+
+test("nobody need send a body for which there is no place", () => {
+  const { arrive, enter } = setUp(1);
+  const ticket = enter();
+  expect(refusal(arrive)).toMatchObject({ code: "overloaded" });
+  ticket.release();
+  expect(refusal(arrive)).toBeUndefined();
 });

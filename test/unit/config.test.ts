@@ -225,3 +225,12 @@ test("folders come from the settings, else from systemd's first state folder, el
     expect(foldersOf(defaults, state)).toEqual({ models: "models", downloads: "downloads" });
   }
 });
+
+test("a proxy must be an http(s) URL, and its password is not repeated", () => {
+  for (const HTTPS_PROXY of ["nonsense", "ftp://u:hunter2@proxy"]) {
+    const parsed = parseConfig({ HTTPS_PROXY });
+    if (!("faults" in parsed)) throw new Error(`${HTTPS_PROXY} was taken`);
+    expect(parsed.faults.join()).toContain("HTTPS_PROXY");
+    expect(parsed.faults.join()).not.toContain("hunter2");
+  }
+});

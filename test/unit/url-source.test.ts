@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { version } from "../../package.json" with { type: "json" };
 import { limits } from "../../src/limits.ts";
 import { parseFetchAllow } from "../../src/net/fetch-allow.ts";
 import { createUrlSource } from "../../src/sources/url.ts";
@@ -82,7 +83,7 @@ describe("an image URL", () => {
       accept: "image/*",
       "accept-encoding": "identity",
       host: `images.example:${origin.port}`,
-      "user-agent": expect.stringContaining("imagesvc"),
+      "user-agent": `Mozilla/5.0 (compatible; imagesvc/${version})`,
     });
   });
 

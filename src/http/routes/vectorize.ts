@@ -53,7 +53,8 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
         const source = { kind: "base64", text: body.image_base64 } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
         const { filename } = body;
-        const named = filename === undefined ? {} : { original_filename: echoedFilename(filename) };
+        const named =
+          typeof filename !== "string" ? {} : { original_filename: echoedFilename(filename) };
         return answer(embedded, named);
       },
       {
