@@ -2,6 +2,8 @@
 export const limits = {
   /** Images that one inference takes at most: beyond it throughput no longer grows. */
   maxBatch: 8,
+  /** Characters of base64 from which decoding is worth a turn of the event loop of its own. */
+  longTextChars: 1_000_000,
   /** Redirects that an image fetch follows. */
   maxRedirects: 5,
   /** Characters of an image URL. */
@@ -29,7 +31,7 @@ export const limits = {
   /** Seconds after which a connection is cut that is idle, or silent in the middle of a request's head. */
   idleTimeoutS: 30,
   /** Longest pause in a body. */
-  bodySilenceMs: 30_000,
+  bodySilenceMs: 60_000,
   /** Bytes of a body that brings a URL and no image. */
   maxUrlBodyBytes: 256 * 1024,
   /** Brackets and commas of a JSON body. */

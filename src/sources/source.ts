@@ -1,6 +1,7 @@
 /** Where an image comes from, and the one way to get its bytes. */
 import type { ImageBytes } from "../backends/protocol.ts";
 import { decodeBase64Image } from "../image/data-uri.ts";
+import { limits } from "../limits.ts";
 import type { StoredPart } from "./upload.ts";
 import type { UrlSource } from "./url.ts";
 
@@ -32,6 +33,8 @@ export function createAcquire(urlSource: UrlSource, maxImageBytes: number): Acqu
         return { image: { kind: "memory", bytes }, fetchMs };
       }
       case "base64":
+        // Parsing the largest JSON and decoding it take some 20 ms each: others get a turn in between.
+        if (source.text.length > limits.longTextChars) await Bun.sleep(0);
         return { image: { kind: "memory", bytes: decodeBase64Image(source.text, maxImageBytes) } };
       case "upload":
         return { image: source.part.image };
