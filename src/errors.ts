@@ -198,3 +198,13 @@ export class Problem extends Error {
     this.faults = options.faults ?? [];
   }
 }
+
+/** What to say of anything that was thrown, in one line. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** What to log of anything that was thrown and should not have been. */
+export function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

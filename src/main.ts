@@ -8,6 +8,7 @@ import { helpText } from "./cli/help.ts";
 import { type StopReason, serve } from "./cli/serve.ts";
 import { composeService, foldersOf, type Service } from "./compose.ts";
 import { type Config, parseConfig } from "./config.ts";
+import { messageOf } from "./errors.ts";
 import { createLog, type Log } from "./log.ts";
 import { loadNativeLibraries } from "./native/libraries.ts";
 import { workerFiles } from "./native/worker-files.ts";
@@ -71,7 +72,7 @@ async function runService(
     });
   } catch (error) {
     if (error instanceof RangeError) return wrongSettings([error.message]);
-    log.error(error instanceof Error ? error.message : String(error));
+    log.error(messageOf(error));
     return 1;
   }
   if (command === "openapi") {

@@ -1,5 +1,5 @@
 import type { ProblemMessage } from "../src/backends/protocol.ts";
-import { Problem } from "../src/errors.ts";
+import { Problem, stackOf } from "../src/errors.ts";
 
 /**
  * What crosses the thread boundary for the failure of one image. What nobody expected becomes an
@@ -7,11 +7,10 @@ import { Problem } from "../src/errors.ts";
  */
 export function problemMessage(error: unknown): ProblemMessage {
   if (!(error instanceof Problem)) {
-    const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return {
       code: "internal-error",
       detail: "The service made a mistake: report the request id to the operator.",
-      cause,
+      cause: stackOf(error),
     };
   }
   const cause = error.cause === undefined ? {} : { cause: String(error.cause) };

@@ -1,5 +1,5 @@
 /** CLIP on this host: the model's way into the workers, and its images through the queue. */
-import { Problem } from "../errors.ts";
+import { Problem, stackOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { BackendOutcome, BackendState, ImageBackend } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
@@ -93,8 +93,4 @@ function retryOf(state: BackendState): { readonly retryAfterS?: number } {
 
 function howToGetWeights(id: string): string {
   return `Put the published file into models/${id}/, as the README says; or start with CLIP_WEIGHTS=synthetic to try the service without it, or ask for another model with ?model=.`;
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

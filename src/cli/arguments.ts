@@ -1,6 +1,7 @@
 /** The command line: which command, with which settings as flags. */
 import { type ParseArgsConfig, parseArgs } from "node:util";
 import { flagOf, type SettingName, settings } from "../config.ts";
+import { messageOf } from "../errors.ts";
 
 /** What the command line asks for. */
 export type Invocation =
@@ -45,7 +46,7 @@ export function parseArguments(argv: readonly string[]): Invocation {
     }
     return { command, flags };
   } catch (error) {
-    return usageError(error instanceof Error ? error.message : String(error));
+    return usageError(messageOf(error));
   }
 }
 

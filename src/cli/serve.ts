@@ -1,4 +1,5 @@
 /** `imagesvc serve`: a service from its start to its clean end. */
+import { messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Log } from "../log.ts";
 
@@ -88,6 +89,6 @@ function startFailure(error: unknown): string {
     case "ENOSPC":
       return "the disk of DOWNLOADS_DIR is full: free space, or point it elsewhere";
     default:
-      return `could not start: ${error instanceof Error ? error.message : String(error)}`;
+      return `could not start: ${messageOf(error)}`;
   }
 }

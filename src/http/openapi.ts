@@ -118,8 +118,10 @@ function objectAt(object: JsonObject, key: string): JsonObject {
 }
 
 function asObject(value: Json): JsonObject {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new TypeError("the OpenAPI document has an unexpected shape");
-  }
-  return value as JsonObject;
+  if (!isObject(value)) throw new TypeError("the OpenAPI document has an unexpected shape");
+  return value;
+}
+
+function isObject(value: Json): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
