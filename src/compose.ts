@@ -58,6 +58,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
   });
   const admission = createAdmission({
     maxArriving: limits.maxArriving,
+    maxArrivingBytes: limits.maxArrivingBytes,
     limit: config.QUEUE_LIMIT,
     expectedWaitMs: batcher.expectedWaitMs,
     maxWaitMs: config.REQUEST_TIMEOUT_MS,

@@ -10,6 +10,8 @@ export const limits = {
   maxUrlChars: 8192,
   /** Characters of a `filename` that are echoed back. */
   maxFilenameChars: 255,
+  /** Characters of a `filename` that are looked at for that. */
+  maxFilenameLookChars: 8192,
   /** Characters of a client's `X-Request-Id` that are believed. */
   maxRequestIdChars: 128,
   /** Uploads up to this many bytes stay in memory; larger ones go to disk as they arrive. */
@@ -38,6 +40,10 @@ export const limits = {
   maxJsonValues: 10_000,
   /** Requests whose body is arriving at once. */
   maxArriving: 512,
+  /** Bytes of arriving bodies that are held in memory at once: those that go to disk do not count. */
+  maxArrivingBytes: 512 * 1024 * 1024,
+  /** Bytes of JSON around an image in base64, beside one and a half times the image's own. */
+  maxJsonFrameBytes: 64 * 1024,
   /** Longest time that a body may take to arrive. */
   bodyTimeoutMs: 300_000,
   /** After the first signal: how long requests may finish; then they are cut, so that the end is clean. */

@@ -4,6 +4,8 @@ import { Problem } from "../errors.ts";
 export interface AdmissionOptions {
   /** Requests whose body arrives at once. */
   readonly maxArriving: number;
+  /** Bytes of such bodies that are in memory at once. */
+  readonly maxArrivingBytes: number;
   /** Requests in the house at once: fetching, waiting or in a worker. */
   readonly limit: number;
   /** ms until a job that arrives now would start. */
@@ -18,22 +20,33 @@ export interface Ticket {
   release(): void;
 }
 
+/** The place of a request whose body arrives. */
+export interface Arrival extends Ticket {
+  /**
+   * Takes memory for a piece of the body, until the release.
+   *
+   * @throws Problem `overloaded` when all arriving bodies together hold too much.
+   */
+  hold(bytes: number): void;
+}
+
 export interface Admission {
   /**
    * Lets a request send its body. Clients that send slowly take no place in the house.
    *
    * @throws Problem `overloaded`, at once, when there would be no place for it now.
    */
-  arrive(): Ticket;
+  arrive(): Arrival;
   /** @throws Problem `overloaded`, at once, when there is no place or the wait would be too long. */
   enter(): Ticket;
 }
 
 /** Makes the gate. */
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { limit, maxArriving, maxWaitMs, expectedWaitMs } = options;
+  const { limit, maxArriving, maxArrivingBytes, maxWaitMs, expectedWaitMs } = options;
   const arriving = createPlaces(maxArriving);
   const inside = createPlaces(limit);
+  let heldBytes = 0;
 
   function refuseWhen(isFull: boolean): void {
     const waitMs = expectedWaitMs();
@@ -46,7 +59,20 @@ export function createAdmission(options: AdmissionOptions): Admission {
   return {
     arrive: () => {
       refuseWhen(arriving.isFull() || inside.isFull());
-      return arriving.take();
+      const place = arriving.take();
+      let ownBytes = 0;
+      return {
+        hold: (bytes) => {
+          refuseWhen(heldBytes + bytes > maxArrivingBytes);
+          heldBytes += bytes;
+          ownBytes += bytes;
+        },
+        release: () => {
+          heldBytes -= ownBytes;
+          ownBytes = 0;
+          place.release();
+        },
+      };
     },
     enter: () => {
       refuseWhen(inside.isFull());

@@ -71,6 +71,8 @@ export async function* countedBody(
 interface TextOptions {
   /** Leaves out raw CR and LF, piece by piece as they arrive. */
   readonly dropLineBreaks?: boolean;
+  /** Told of every piece before it is held in memory; may throw to refuse it. */
+  readonly hold?: (bytes: number) => void;
 }
 
 /**
@@ -81,12 +83,13 @@ interface TextOptions {
 export async function readText(
   request: Request,
   maxBytes: number,
-  { dropLineBreaks = false }: TextOptions = {},
+  { dropLineBreaks = false, hold }: TextOptions = {},
 ): Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
   try {
     for await (const chunk of countedBody(request, maxBytes)) {
+      hold?.(chunk.length);
       const piece = decoder.decode(chunk, { stream: true });
       text += dropLineBreaks ? piece.replaceAll("\n", "").replaceAll("\r", "") : piece;
     }

@@ -54,7 +54,8 @@ export async function embedFor(
 
 /** What a client called its file: echoed, never used. */
 export function echoedFilename(name: string): string {
-  const printable = name.replace(/\p{Cc}/gu, "");
+  // What lies beyond can only matter where thousands of control characters come first.
+  const printable = name.slice(0, limits.maxFilenameLookChars).replace(/\p{Cc}/gu, "");
   // Counted in code points, so that no character is cut in two.
   return Array.from(printable).slice(0, limits.maxFilenameChars).join("");
 }

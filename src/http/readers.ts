@@ -1,5 +1,5 @@
 /** How each request shape is read: admitted first, then parsed, before Elysia validates it. */
-import type { Admission } from "../core/admission.ts";
+import type { Admission, Arrival } from "../core/admission.ts";
 import { limits } from "../limits.ts";
 import { receiveForm } from "../sources/upload.ts";
 import type { Downloads } from "../store/downloads.ts";
@@ -34,16 +34,18 @@ export function createReaders(options: ReaderOptions): Readers {
   const { calls, admission, downloads, maxBodyBytes, maxImageBytes } = options;
 
   const maxUrlBodyBytes = Math.min(maxBodyBytes, limits.maxUrlBodyBytes);
+  // Base64 takes 4/3 of the bytes, wrapped and escaped somewhat more.
+  const maxBase64BodyBytes = Math.min(maxBodyBytes, maxImageBytes * 1.5 + limits.maxJsonFrameBytes);
 
   /** Reads the body of a request that may arrive, and lets it in. */
   const reader =
-    (read: (request: Request, call: Call) => Promise<unknown>): Reader =>
+    (read: (request: Request, call: Call, arrival: Arrival) => Promise<unknown>): Reader =>
     async ({ request }) => {
       const call = callOf(calls, request);
       call.keepOpen();
       const arrival = admission.arrive();
       try {
-        const body = await read(request, call);
+        const body = await read(request, call, arrival);
         call.ticket = admission.enter();
         return body;
       } finally {
@@ -66,15 +68,15 @@ export function createReaders(options: ReaderOptions): Readers {
     });
 
   return {
-    json: reader((request) => readJson(request, maxUrlBodyBytes)),
-    jsonWithWrappedBase64: reader((request) =>
-      readJson(request, maxBodyBytes, { dropLineBreaks: true }),
+    json: reader((request, _call, { hold }) => readJson(request, maxUrlBodyBytes, { hold })),
+    jsonWithWrappedBase64: reader((request, _call, { hold }) =>
+      readJson(request, maxBase64BodyBytes, { dropLineBreaks: true, hold }),
     ),
-    form: reader(async (request, call) => {
+    form: reader(async (request, call, { hold }) => {
       const urlencoded = "application/x-www-form-urlencoded";
       const mediaType = requireMediaType(request, [urlencoded, "multipart/form-data"]);
       if (mediaType !== urlencoded) return await multipart(request, call);
-      const fields = new URLSearchParams(await readText(request, maxUrlBodyBytes));
+      const fields = new URLSearchParams(await readText(request, maxUrlBodyBytes, { hold }));
       // The first of a name counts, as in a multipart form.
       return Object.fromEntries([...fields].reverse());
     }),

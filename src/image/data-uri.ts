@@ -59,7 +59,12 @@ function isLargerThan(base64: string, maxBytes: number): boolean {
   // Four characters are three bytes, and up to two more are padding.
   const maxChars = Math.ceil(maxBytes / 3) * 4;
   if (base64.length <= maxChars - 4) return false;
-  const digits = base64.replace(/[\s=]+/g, "").length;
+  let digits = 0;
+  for (let index = 0; index < base64.length; index += 1) {
+    const code = base64.charCodeAt(index);
+    // White space and padding stand for nothing.
+    if (code > 0x20 && code !== 0x3d) digits += 1;
+  }
   return Math.floor((digits * 3) / 4) > maxBytes;
 }
 

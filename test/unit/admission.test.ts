@@ -3,7 +3,13 @@ import { createAdmission } from "../../src/core/admission.ts";
 import { Problem } from "../../src/errors.ts";
 
 function setUp(limit: number, expectedWaitMs = () => 0, maxArriving = 100) {
-  return createAdmission({ limit, maxArriving, expectedWaitMs, maxWaitMs: 10_000 });
+  return createAdmission({
+    limit,
+    maxArriving,
+    maxArrivingBytes: 1000,
+    expectedWaitMs,
+    maxWaitMs: 10_000,
+  });
 }
 
 /** What somebody hears who is not let in. */
@@ -87,4 +93,16 @@ test("nobody need send a body for which there is no place", () => {
   expect(refusal(arrive)).toMatchObject({ code: "overloaded" });
   ticket.release();
   expect(refusal(arrive)).toBeUndefined();
+});
+
+test("bodies that are arriving share a bound on the memory that they hold", () => {
+  const { arrive } = setUp(10);
+  const [first, second] = [arrive(), arrive()];
+  first.hold(600);
+  second.hold(400);
+  expect(refusal(() => second.hold(1))).toMatchObject({ code: "overloaded" });
+  first.release();
+  first.release();
+  expect(refusal(() => second.hold(600))).toBeUndefined();
+  expect(refusal(() => second.hold(1))).toMatchObject({ code: "overloaded" });
 });
