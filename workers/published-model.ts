@@ -6,7 +6,7 @@ import { basename, join } from "node:path";
 import type { PublishedWeights, WrittenModel } from "../src/backends/protocol.ts";
 import { type ClipArchitecture, clipVitB32 } from "../src/models/onnx/architecture.ts";
 import { accessFile, parseSafetensors } from "../src/models/safetensors.ts";
-import { isWritten, writeModel } from "./write-model.ts";
+import { isWritten, modelFilesIn, writeModel } from "./write-model.ts";
 
 /** Goes into the folder's name: to be raised whenever the graph's bytes change. */
 const GRAPH_VERSION = 1;
@@ -26,7 +26,7 @@ export async function writePublishedModel(
 ): Promise<WrittenModel> {
   const digest = weights.sha256.slice(0, 8);
   const folder = join(directory, `clip-${digest}-v${GRAPH_VERSION}`);
-  const files = { imageTower: join(folder, "image.onnx"), textTower: join(folder, "text.onnx") };
+  const files = modelFilesIn(folder);
   if (await isWritten(files, architecture)) return files;
   const fault = await findFault(weights);
   if (fault !== undefined) return { unavailable: fault };

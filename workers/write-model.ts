@@ -16,6 +16,11 @@ export interface ModelFiles {
   readonly textTower: string;
 }
 
+/** Where the two towers of a model lie in its folder. */
+export function modelFilesIn(folder: string): ModelFiles {
+  return { imageTower: join(folder, "image.onnx"), textTower: join(folder, "text.onnx") };
+}
+
 /** Goes into the folder's name: to be raised whenever the graph's or the tensors' bytes change. */
 const SYNTHETIC_VERSION = 1;
 
@@ -27,7 +32,7 @@ const SYNTHETIC_VERSION = 1;
  */
 export async function writeSyntheticModel(directory: string): Promise<ModelFiles> {
   const folder = join(directory, `clip-vit-b-32-synthetic-v${SYNTHETIC_VERSION}`);
-  const files = { imageTower: join(folder, "image.onnx"), textTower: join(folder, "text.onnx") };
+  const files = modelFilesIn(folder);
   await mkdir(folder, { recursive: true });
   await writeModel(files, clipVitB32, seededTensors("imagesvc"));
   return files;

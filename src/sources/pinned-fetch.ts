@@ -8,14 +8,13 @@ import { isConnectFailure } from "./fetch-failure.ts";
 export interface PinnedFetchOptions {
   /** What may be connected to; asked for every address of every URL. */
   readonly allow: FetchRule;
-  readonly userAgent?: string;
   /** Every address of a host name, as text, in the order to try them. */
   readonly resolve?: (hostname: string) => Promise<readonly string[]>;
   /** PEM of the authorities to trust instead of the well-known ones. */
   readonly trustedAuthorities?: string;
 }
 
-const defaultUserAgent = `Mozilla/5.0 (compatible; imagesvc/${version})`;
+const userAgent = `Mozilla/5.0 (compatible; imagesvc/${version})`;
 
 /**
  * Requests one URL from an address that was checked: the name is looked up once, every one of its
@@ -42,7 +41,7 @@ export async function fetchPinned(
           Accept: "image/*",
           // Images are compressed already; and a Content-Length then counts the image's own bytes.
           "Accept-Encoding": "identity",
-          "User-Agent": options.userAgent ?? defaultUserAgent,
+          "User-Agent": userAgent,
         },
         redirect: "manual",
         // A connection that is kept would be shared with later callers of the same address.

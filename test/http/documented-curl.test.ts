@@ -8,7 +8,7 @@ import { leftOut } from "../support/left-out.ts";
 import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
 import { type Bytes, makePng } from "../support/pictures.ts";
-import { startService, type TestService } from "../support/service.ts";
+import { reachingFakes, startService, type TestService } from "../support/service.ts";
 
 let service: TestService;
 let nvidia: NvidiaFake;
@@ -24,9 +24,7 @@ beforeAll(async () => {
   nvidia = startNvidiaFake();
   origin = await startOrigin({ "/image.png": respond({ body: png }) });
   service = await startService({
-    FETCH_ALLOW: "127.0.0.1",
-    NVIDIA_API_KEY: "nvapi-fake",
-    NVIDIA_BASE_URL: nvidia.url,
+    ...reachingFakes(nvidia),
   });
 });
 

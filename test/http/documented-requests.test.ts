@@ -11,7 +11,7 @@ import {
 import { type NvidiaFake, startNvidiaFake, vectorOf } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
 import { type Bytes, makeJpeg, makePng } from "../support/pictures.ts";
-import { startService, type TestService } from "../support/service.ts";
+import { reachingFakes, startService, type TestService } from "../support/service.ts";
 import { digitsOf, fewestDigits } from "../support/shortest-decimal.ts";
 
 let service: TestService;
@@ -24,9 +24,7 @@ beforeAll(async () => {
   nvidia = startNvidiaFake();
   origin = await startOrigin({ "/image.jpg": respond({ body: jpeg }) });
   service = await startService({
-    FETCH_ALLOW: "127.0.0.1",
-    NVIDIA_API_KEY: "nvapi-fake",
-    NVIDIA_BASE_URL: nvidia.url,
+    ...reachingFakes(nvidia),
   });
 });
 

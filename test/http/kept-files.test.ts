@@ -25,7 +25,7 @@ import {
   makeWebp,
   truncate,
 } from "../support/pictures.ts";
-import { startService, type TestService } from "../support/service.ts";
+import { reachingFakes, startService, type TestService } from "../support/service.ts";
 
 let service: TestService;
 let nvidia: NvidiaFake;
@@ -41,9 +41,7 @@ beforeAll(async () => {
   nvidia = startNvidiaFake();
   origin = await startOrigin({ "/image.jpg": respond({ body: jpeg }) });
   service = await startService({
-    FETCH_ALLOW: "127.0.0.1",
-    NVIDIA_API_KEY: "nvapi-fake",
-    NVIDIA_BASE_URL: nvidia.url,
+    ...reachingFakes(nvidia),
   });
 });
 

@@ -7,7 +7,7 @@ import { misbehave, type NvidiaFake, startNvidiaFake } from "../support/nvidia-f
 import { type Origin, startOrigin, staySilent } from "../support/origin.ts";
 import { type Bytes, makeJpeg, makePng } from "../support/pictures.ts";
 import { connectRaw, headOf } from "../support/raw-client.ts";
-import { startService, type TestService } from "../support/service.ts";
+import { reachingFakes, startService, type TestService } from "../support/service.ts";
 
 let service: TestService;
 let nvidia: NvidiaFake;
@@ -22,9 +22,7 @@ beforeAll(async () => {
   origin = await startOrigin({ "/silent": staySilent });
   service = await startService({
     QUEUE_LIMIT: "1",
-    FETCH_ALLOW: "127.0.0.1",
-    NVIDIA_API_KEY: "nvapi-fake",
-    NVIDIA_BASE_URL: nvidia.url,
+    ...reachingFakes(nvidia),
   });
 });
 

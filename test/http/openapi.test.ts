@@ -7,7 +7,7 @@ import { base64Of, postFile, postJson, postUrlencoded, send } from "../support/c
 import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
 import { type Bytes, makeJpeg } from "../support/pictures.ts";
-import { startService, type TestService } from "../support/service.ts";
+import { reachingFakes, startService, type TestService } from "../support/service.ts";
 
 interface Content {
   readonly content?: Readonly<Record<string, { readonly schema: Schema }>>;
@@ -41,9 +41,7 @@ beforeAll(async () => {
   nvidia = startNvidiaFake();
   origin = await startOrigin({ "/image.jpg": respond({ body: jpeg }) });
   service = await startService({
-    FETCH_ALLOW: "127.0.0.1",
-    NVIDIA_API_KEY: "nvapi-fake",
-    NVIDIA_BASE_URL: nvidia.url,
+    ...reachingFakes(nvidia),
   });
   openApi = JSON.parse(await (await send(service, "/openapi.json")).text());
 });

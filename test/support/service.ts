@@ -21,6 +21,15 @@ export interface TestService extends AsyncDisposable {
 /** Settings by name, as texts; the rest are the test's defaults. */
 export type TestSettings = Readonly<Partial<Record<SettingName, string>>>;
 
+/** Settings under which a service reaches hosts on loopback for images, and a fake in NVIDIA's place. */
+export function reachingFakes(nvidia: { readonly url: string }): TestSettings {
+  return {
+    FETCH_ALLOW: "127.0.0.1",
+    NVIDIA_API_KEY: "nvapi-fake",
+    NVIDIA_BASE_URL: nvidia.url,
+  };
+}
+
 /** Synthetic weights are made once on a host: 600 MB, the same for every test. */
 export const testModelsDir = join(tmpdir(), "imagesvc-test-models");
 

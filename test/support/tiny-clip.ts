@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { ClipArchitecture } from "../../src/models/onnx/architecture.ts";
 import type { TensorSource } from "../../src/models/onnx/tensor-source.ts";
 import { seededTensors } from "../../src/models/seeded-tensors.ts";
-import { type ModelFiles, writeModel } from "../../workers/write-model.ts";
+import { type ModelFiles, modelFilesIn, writeModel } from "../../workers/write-model.ts";
 
 /** A CLIP in which every number differs from its neighbours, so that a mix-up shows. */
 export const tinyClip: ClipArchitecture = {
@@ -29,7 +29,7 @@ export async function temporaryFolder(): Promise<{ readonly path: string } & Asy
 
 /** Writes the tiny CLIP into a folder. */
 export async function writeTinyClip(folder: string): Promise<ModelFiles> {
-  const files = { imageTower: join(folder, "image.onnx"), textTower: join(folder, "text.onnx") };
+  const files = modelFilesIn(folder);
   await writeModel(files, tinyClip, tinyTensors);
   return files;
 }
