@@ -1,13 +1,15 @@
 /** Puts the service together: the one place that knows every part. */
-import { basename, join } from "node:path";
+import type { ImageBackend } from "./backends/backend.ts";
 import { type Batcher, createBatcher } from "./backends/batcher.ts";
 import { createClip } from "./backends/clip.ts";
+import { processClock } from "./backends/clock.ts";
 import { createNvDinov2 } from "./backends/nv-dinov2.ts";
 import { startWorker, type WorkerFiles } from "./backends/pool.ts";
-import type { PublishedWeights } from "./backends/protocol.ts";
 import type { Config } from "./config.ts";
 import { createAdmission } from "./core/admission.ts";
 import { createEmbedder } from "./core/embed.ts";
+import { createTextEmbedder } from "./core/embed-text.ts";
+import { createComparer } from "./core/similarity.ts";
 import { createApp } from "./http/app.ts";
 import type { Call } from "./http/call.ts";
 import type { Lifecycle } from "./http/lifecycle.ts";
@@ -15,19 +17,27 @@ import { createReaders } from "./http/readers.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { limits } from "./limits.ts";
 import type { Log } from "./log.ts";
-import { clip as clipModel } from "./models/catalog.ts";
+import { catalog } from "./models/catalog.ts";
+import { createHub } from "./models/hub.ts";
+import type { HubCacheVariables } from "./models/hub-cache.ts";
+import { installedModel } from "./models/installed-model.ts";
+import { createSyntheticSupply, createWeightsSupply } from "./models/weights-supply.ts";
 import { parseFetchAllow } from "./net/fetch-allow.ts";
 import { createAcquire } from "./sources/source.ts";
 import { createUrlSource } from "./sources/url.ts";
+import type { Credentials } from "./store/credentials.ts";
 import { createDownloads } from "./store/downloads.ts";
+import type { Folders } from "./store/folders.ts";
+import { type Retention, startRetention } from "./store/retention.ts";
 
 /** What the process gives beside the settings. */
 export interface Surroundings {
   /** Cores that this process may use. */
   readonly cores: number;
-  /** Folders as the settings and systemd give them. */
-  readonly folders: { readonly models: string; readonly downloads: string };
-  readonly nvidiaApiKey: string | undefined;
+  readonly folders: Pick<Folders, "models" | "downloads">;
+  /** The variables that say where the user's Hugging Face cache is. */
+  readonly hubCaches: HubCacheVariables;
+  readonly secrets: Credentials;
   readonly workerFiles: WorkerFiles;
   readonly log: Log;
   /** Called when a worker is lost for good: the process must drain and restart. */
@@ -40,22 +50,11 @@ export interface Surroundings {
  * @throws RangeError that names the faults of FETCH_ALLOW.
  */
 export function composeService(config: Config, surroundings: Surroundings): Service {
-  const { log, folders } = surroundings;
-  const { MAX_IMAGE_BYTES: maxImageBytes, FETCH_TIMEOUT_MS: fetchTimeoutMs } = config;
-  const allow = parseFetchAllow(config.FETCH_ALLOW);
-  const urlSource = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
-  const downloads = createDownloads({
-    directory: folders.downloads,
-    minFreeBytes: config.DOWNLOADS_MIN_FREE_BYTES,
-  });
-  const { batcher, clip } = composeLocalModel(config, surroundings);
-  const embedder = createEmbedder({
-    backends: [clip, composeHostedModel(config, surroundings, batcher)],
-    acquire: createAcquire(urlSource, maxImageBytes),
-    downloads,
-    keepDownloads: config.DOWNLOADS_KEEP,
-    requestTimeoutMs: config.REQUEST_TIMEOUT_MS,
-  });
+  const { log } = surroundings;
+  const { embedder, textEmbedder, batcher, clip, downloads } = composeEmbedder(
+    config,
+    surroundings,
+  );
   const admission = createAdmission({
     maxArriving: limits.maxArriving,
     maxArrivingBytes: limits.maxArrivingBytes,
@@ -64,23 +63,47 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     maxWaitMs: config.REQUEST_TIMEOUT_MS,
   });
   const calls = new WeakMap<Request, Call>();
-  const lifecycle: Lifecycle = { isDraining: false };
-  const maxBodyBytes = config.MAX_BODY_BYTES;
+  const lifecycle: Lifecycle = { isDraining: false, isHandingOver: false };
+  const { MAX_BODY_BYTES: maxBodyBytes, MAX_IMAGE_BYTES: maxImageBytes } = config;
   const readers = createReaders({ calls, admission, downloads, maxBodyBytes, maxImageBytes });
   const corsOrigins = config.CORS_ORIGINS;
-  const app = createApp({ embedder, calls, readers, lifecycle, corsOrigins });
+  const { apiKeys } = surroundings.secrets;
+  const app = createApp({
+    embedder,
+    textEmbedder,
+    comparer: createComparer({ embedder, textEmbedder }),
+    calls,
+    readers,
+    lifecycle,
+    corsOrigins,
+    apiKeys,
+    localModel: clip.id,
+  });
+  const stopping = new AbortController();
   let server: HttpServer | undefined;
+  let retention: Retention | undefined;
   return {
     openApi: app.openApi,
-    listen: async () => {
+    listen: async ({ takesOver } = { takesOver: false }) => {
+      warnOfAccess(config.HOST, surroundings.secrets, log);
       await downloads.prepare();
-      const address = { hostname: config.HOST, port: config.PORT };
+      const address = { hostname: config.HOST, port: config.PORT, takesOver };
       server = startHttpServer({ app, calls, lifecycle, log, ...address });
+      retention = composeRetention(config, surroundings);
       return server.url;
     },
-    load: () => clip.load(),
+    handOver: async () => (await server?.handOver()) ?? false,
+    load: (keepsTrying = true) => clip.load({ keepsTrying, signal: stopping.signal }),
+    backends: embedder.backends,
+    checkWorkers: batcher.checkWorkers,
+    reload: async () => {
+      reloadSecrets(surroundings.secrets, log);
+      warnOfAccess(config.HOST, surroundings.secrets, log);
+    },
     stop: async () => {
       lifecycle.isDraining = true;
+      stopping.abort();
+      await retention?.stop();
       const isDone = (await server?.stop(limits.drainTimeoutMs)) ?? true;
       if (!isDone) log.warn("requests were still under way at the deadline, and are cut");
       await server?.close();
@@ -89,8 +112,40 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
   };
 }
 
+/**
+ * Makes the core and what it needs, without HTTP: every model and the workers behind them.
+ *
+ * @throws RangeError that names the faults of FETCH_ALLOW.
+ */
+export function composeEmbedder(config: Config, surroundings: Surroundings) {
+  const { MAX_IMAGE_BYTES: maxImageBytes, FETCH_TIMEOUT_MS: fetchTimeoutMs } = config;
+  const allow = parseFetchAllow(config.FETCH_ALLOW);
+  const urlSource = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
+  const downloads = createDownloads({
+    directory: surroundings.folders.downloads,
+    minFreeBytes: config.DOWNLOADS_MIN_FREE_BYTES,
+  });
+  const { batcher, clip, workerCount } = composeLocalModel(config, surroundings);
+  const backends = [clip, composeHostedModel(config, surroundings, batcher)];
+  const requestTimeoutMs = config.REQUEST_TIMEOUT_MS;
+  const embedder = createEmbedder({
+    backends,
+    acquire: createAcquire(urlSource, maxImageBytes),
+    downloads,
+    keepDownloads: config.DOWNLOADS_KEEP,
+    requestTimeoutMs,
+  });
+  const textEmbedder = createTextEmbedder({
+    backends: [clip],
+    imageBackends: backends,
+    requestTimeoutMs,
+  });
+  return { embedder, textEmbedder, batcher, clip, downloads, workerCount };
+}
+
 /** CLIP and the workers that it shares with whoever needs an image decoded. */
-function composeLocalModel(config: Config, { cores, folders, log, ...rest }: Surroundings) {
+function composeLocalModel(config: Config, surroundings: Surroundings) {
+  const { cores, log, ...rest } = surroundings;
   const workerCount = Math.min(config.WORKERS || limits.maxDefaultWorkers, cores);
   const batcher = createBatcher({
     workers: Array.from({ length: workerCount }, () => startWorker(rest.workerFiles)),
@@ -98,26 +153,31 @@ function composeLocalModel(config: Config, { cores, folders, log, ...rest }: Sur
     maxBatch: limits.maxBatch,
     hangTimeoutMs: limits.hangTimeoutMs,
     warmUpTimeoutMs: limits.warmUpTimeoutMs,
+    writeModelTimeoutMs: limits.writeModelTimeoutMs,
+    pingTimeoutMs: limits.pingTimeoutMs,
     onWorkerLost: rest.onWorkerLost,
+    log,
   });
+  const { architecture, preprocessing } = catalog[config.CLIP_MODEL];
+  const { mean, std } = preprocessing;
   const clip = createClip({
-    id: clipModel.id,
-    dimensions: clipModel.architecture.dimensions,
-    side: clipModel.architecture.vision.side,
-    weights: config.CLIP_WEIGHTS === "synthetic" ? undefined : publishedWeights(folders.models),
-    modelsDir: join(folders.models, "prepared"),
+    id: config.CLIP_MODEL,
+    dimensions: architecture.dimensions,
+    input: { side: architecture.vision.side, mean, std },
+    weights: composeWeights(config, surroundings),
+    clock: processClock,
     threadsPerWorker: Math.max(1, Math.floor(cores / workerCount)),
     batcher,
     log,
   });
-  return { batcher, clip };
+  return { batcher, clip, workerCount };
 }
 
 /** NV-DINOv2, behind the proxy where there is one. */
 function composeHostedModel(config: Config, surroundings: Surroundings, batcher: Batcher) {
   const { HTTPS_PROXY: url, NO_PROXY: noProxy, NVIDIA_BASE_URL: baseUrl } = config;
   return createNvDinov2({
-    apiKey: () => surroundings.nvidiaApiKey,
+    apiKey: surroundings.secrets.nvidiaApiKey,
     baseUrl: baseUrl || undefined,
     requestsPerMinute: config.NVIDIA_REQUESTS_PER_MINUTE || (baseUrl === "" ? 40 : 6000),
     proxy: url === "" ? undefined : { url, noProxy },
@@ -126,10 +186,57 @@ function composeHostedModel(config: Config, surroundings: Surroundings, batcher:
   });
 }
 
-/** The file of the published weights, where the operator puts it. */
-function publishedWeights(modelsDir: string): PublishedWeights {
-  const { path, bytes, sha256 } = clipModel.source;
-  return { path: join(modelsDir, clipModel.id, basename(path)), bytes, sha256 };
+/** Deletes kept images as the settings want it, from now on. */
+function composeRetention(config: Config, { folders, log }: Surroundings): Retention {
+  return startRetention({
+    directory: folders.downloads,
+    rule: { maxAgeMs: config.DOWNLOADS_MAX_AGE, maxBytes: config.DOWNLOADS_MAX_BYTES },
+    maxHeld: limits.maxPruned,
+    intervalMs: limits.retentionIntervalMs,
+    log,
+  });
+}
+
+/** Says who may call, where that may not be what the operator had in mind. */
+function warnOfAccess(host: string, { apiKeys }: Credentials, log: Log): void {
+  const keys = apiKeys();
+  const isLoopback = host === "localhost" || host === "::1" || host.startsWith("127.");
+  if (keys === undefined && !isLoopback) {
+    log.warn("everyone who reaches this address may use the service", { host });
+  }
+  if (keys?.size === 0) {
+    log.warn("nobody may use the service: there is no key in the file of API keys", { host });
+  }
+}
+
+/** What is known of a secret goes into the log, the secret itself never. */
+function reloadSecrets(secrets: Credentials, log: Log): void {
+  const { reread, faults } = secrets.reload();
+  for (const fault of faults) log.error(fault);
+  if (reread.length + faults.length === 0) {
+    log.info("nothing to read again: no file of secrets is configured");
+  }
+  if (reread.length === 0) return;
+  log.info("files of secrets were read again", {
+    files: reread.join(", "),
+    nvidia_api_key: secrets.nvidiaApiKey() !== undefined,
+    api_keys: secrets.apiKeys()?.size,
+  });
+}
+
+/** The local model's weights: from this host where they are here, else from the hub. */
+function composeWeights(config: Config, { folders, hubCaches }: Surroundings) {
+  const { CLIP_MODEL: id, HTTPS_PROXY: url, NO_PROXY: noProxy } = config;
+  if (config.CLIP_WEIGHTS === "synthetic") {
+    return createSyntheticSupply(folders.models, id, catalog[id].architecture);
+  }
+  const hub = createHub({
+    endpoint: config.HF_ENDPOINT,
+    token: config.HF_TOKEN,
+    isOffline: config.HF_HUB_OFFLINE,
+    proxy: url === "" ? undefined : { url, noProxy },
+  });
+  return createWeightsSupply(installedModel(folders.models, hubCaches, id, catalog[id]), hub);
 }
 
 /** The service as its owner sees it: a command, or a test. */
@@ -139,24 +246,24 @@ export interface Service {
   /**
    * Prepares the downloads folder and listens. Requests for models that are not loaded are refused.
    *
+   * @param options.takesOver whether another instance listens there: new connections are drawn from it.
    * @throws Error of the file system or of the socket, with its `code`.
    */
-  listen(): Promise<URL>;
-  /** Loads the local model into every worker; `/readyz` says how it went. */
-  load(): Promise<void>;
+  listen(options?: { readonly takesOver: boolean }): Promise<URL>;
+  /** See `HttpServer`: resolves with false, and goes on, if no other instance has taken the port over. */
+  handOver(): Promise<boolean>;
+  /**
+   * Loads the local model into every worker; `/readyz` says how it went.
+   *
+   * @param keepsTrying whether weights that cannot be downloaded now are tried for until the service stops.
+   */
+  load(keepsTrying?: boolean): Promise<void>;
+  /** The models, and how each is. */
+  readonly backends: readonly Pick<ImageBackend, "exactId" | "state">[];
+  /** Asks every idle worker for a sign of life; `onWorkerLost` tells of one that gives none. */
+  checkWorkers(): void;
+  /** Reads the files of secrets again; nothing under way is touched. Never throws: the log says how it went. */
+  reload(): Promise<void>;
   /** Takes no more work, finishes what is under way, and ends the workers. */
   stop(): Promise<void>;
-}
-
-/**
- * Where the service writes: the setting, else systemd's folder, else the working folder.
- *
- * @param stateDirectory systemd's `$STATE_DIRECTORY`: the first of a list that colons part.
- */
-export function foldersOf(config: Config, stateDirectory: string | undefined) {
-  const state = stateDirectory?.split(":", 1)[0] || ".";
-  return {
-    models: config.MODELS_DIR || join(state, "models"),
-    downloads: config.DOWNLOADS_DIR || join(state, "downloads"),
-  };
 }

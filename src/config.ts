@@ -3,6 +3,8 @@
  * README's table. Only `main.ts` reads the process's environment; everything else is handed a `Config`.
  */
 
+import manifest from "../models/manifest.json" with { type: "json" };
+
 /** The result of parsing one setting: a value, or what is allowed instead. */
 type Parsed<T> = { readonly value: T } | { readonly allowed: string };
 
@@ -17,6 +19,8 @@ export interface Setting<T> {
   readonly doc: string;
   /** Secrets are never a flag and never printed. */
   readonly secret: boolean;
+  /** The only texts that are allowed, where they are few. */
+  readonly choices?: readonly string[];
 }
 
 interface Row<T> {
@@ -38,15 +42,30 @@ function integer(row: Row<number> & { readonly min: number; readonly max: number
   });
 }
 
+const durationUnitsMs = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** A time span such as `30d`, read as ms. */
+function duration(row: Row<number>) {
+  const allowed = "0, or minutes, hours or days such as 90m, 12h or 30d, at most 36500d";
+  return setting<number>(row, (input) => {
+    if (input === "0") return { value: 0 };
+    const [, count, unit] = /^(\d{1,9})([mhd])$/.exec(input) ?? [];
+    if (unit !== "m" && unit !== "h" && unit !== "d") return { allowed };
+    const value = Number(count) * durationUnitsMs[unit];
+    return value <= 36_500 * durationUnitsMs.d ? { value } : { allowed };
+  });
+}
+
 function text(row: Row<string>, options: { readonly secret?: boolean } = {}) {
   return setting<string>(row, (value) => ({ value }), options.secret ?? false);
 }
 
 function choice<const T extends string>(row: Row<NoInfer<T>> & { readonly of: readonly T[] }) {
-  return setting<T>(row, (input) => {
+  const parse = (input: string): Parsed<T> => {
     const value = row.of.find((one) => one === input);
     return value === undefined ? { allowed: `one of ${row.of.join(", ")}` } : { value };
-  });
+  };
+  return { ...setting<T>(row, parse), choices: row.of };
 }
 
 function toggle(row: Row<boolean>) {
@@ -93,6 +112,9 @@ function proxy(row: Row<string>) {
 
 const MIB = 1024 * 1024;
 
+/** The models of the manifest, the only ones that can run here. */
+const modelIds = Object.keys(manifest).filter((id): id is keyof typeof manifest => id in manifest);
+
 /** Every setting. The order is the order of `--help` and of the README. */
 export const settings = {
   PORT: integer({ fallback: 8000, min: 0, max: 65_535, doc: "TCP port; 0 takes a free one." }),
@@ -101,6 +123,11 @@ export const settings = {
     of: ["openai", "synthetic"],
     fallback: "openai",
     doc: "`openai`: the published weights. `synthetic`: seeded stand-ins for tests and demos, whose vectors mean nothing.",
+  }),
+  CLIP_MODEL: choice({
+    of: modelIds,
+    fallback: "clip-ViT-B-32",
+    doc: "Which model of the CLIP family runs here.",
   }),
   EXIF_ORIENTATION: choice({
     of: ["apply", "ignore"],
@@ -138,9 +165,29 @@ export const settings = {
     shownDefault: "`$STATE_DIRECTORY/downloads`, else `downloads`",
     doc: "Folder that keeps the received images.",
   }),
+  CACHE_DIR: text({
+    fallback: "",
+    shownDefault: "`$CACHE_DIRECTORY`, else the user's cache folder",
+    doc: "Folder of what can be made again: native libraries, where they cannot be loaded from memory.",
+  }),
+  NATIVE_DIR: text({
+    fallback: "",
+    shownDefault: "none",
+    doc: "Folder of native libraries of your own, which the executable loads in place of those that it carries.",
+  }),
   DOWNLOADS_KEEP: toggle({
     fallback: true,
     doc: "Whether the three `/vectorize-*` requests keep the received bytes.",
+  }),
+  DOWNLOADS_MAX_AGE: duration({
+    fallback: 0,
+    doc: "How long an image is kept after its last request: `30d`, `12h` or `90m`; then the service deletes it. 0: for ever.",
+  }),
+  DOWNLOADS_MAX_BYTES: integer({
+    fallback: 0,
+    min: 0,
+    max: 1e15,
+    doc: "Most bytes of kept images; the service deletes those whose last request is longest ago. 0: no limit.",
   }),
   DOWNLOADS_MIN_FREE_BYTES: integer({
     fallback: 1024 * MIB,
@@ -151,12 +198,33 @@ export const settings = {
   HTTPS_PROXY: proxy({
     fallback: "",
     shownDefault: "none",
-    doc: "Proxy for calls to NVIDIA. Image URLs never go through it.",
+    doc: "Proxy for calls to NVIDIA and for the weights. Image URLs never go through it.",
   }),
   NO_PROXY: text({
     fallback: "",
     shownDefault: "none",
     doc: "Hosts that are called without the proxy.",
+  }),
+  HF_ENDPOINT: origin({
+    fallback: "https://huggingface.co",
+    doc: "Hub that the weights are downloaded from.",
+  }),
+  HF_TOKEN: text(
+    {
+      fallback: "",
+      shownDefault: "none",
+      doc: "Token for the hub; it goes to `HF_ENDPOINT` only.",
+    },
+    { secret: true },
+  ),
+  HF_HUB_OFFLINE: toggle({
+    fallback: false,
+    doc: "`true`: weights are never downloaded.",
+  }),
+  API_KEYS_FILE: text({
+    fallback: "",
+    shownDefault: "none",
+    doc: "File of API keys, made by `imagesvc keys add`; otherwise systemd's `$CREDENTIALS_DIRECTORY/api_keys`. With it every request for vectors needs a key.",
   }),
   CORS_ORIGINS: list({
     fallback: ["http://localhost:3000", "http://localhost:5173"],
@@ -219,13 +287,18 @@ export const settings = {
     doc: "Least important log line that is written.",
   }),
   LOG_FORMAT: choice({
-    of: ["auto", "json", "text"],
+    of: ["auto", "json", "text", "journal"],
     fallback: "auto",
-    doc: "`auto` writes text on a terminal and JSON elsewhere.",
+    doc: "`auto` writes text on a terminal, `journal` (text with a priority) under systemd, and JSON elsewhere.",
   }),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof settings;
+
+/** Every setting's name, in the table's order. */
+export const settingNames: readonly SettingName[] = Object.keys(settings).filter(
+  (name): name is SettingName => name in settings,
+);
 
 /** Every setting's value, under the setting's own name. */
 export type Config = {
@@ -237,40 +310,52 @@ export function flagOf(name: string): string {
   return `--${name.toLowerCase().replaceAll("_", "-")}`;
 }
 
+/** All settings; or what is wrong with them. */
+export type ParsedConfig =
+  | { readonly config: Config }
+  | { readonly faults: readonly string[]; readonly mended: Config };
+
 /**
  * Reads every setting: a flag wins over the environment, the environment over the default. An empty
  * variable counts as unset.
  *
  * @param environment names and texts as the process got them; unknown names are not ours to judge.
  * @param flags setting name → text.
- * @returns the whole configuration, or one sentence for every setting that does not parse.
+ * @param names the settings that matter here; the others keep their defaults, whatever their texts say.
+ * @returns the whole configuration; or one sentence for every setting that does not parse, and the
+ *   configuration that has its default in each one's place.
  */
 export function parseConfig(
   environment: Readonly<Record<string, string | undefined>>,
   flags: Readonly<Partial<Record<SettingName, string>>> = {},
-): { readonly config: Config } | { readonly faults: readonly string[] } {
+  names: readonly SettingName[] = settingNames,
+): ParsedConfig {
   const faults: string[] = [];
   const values: Record<string, unknown> = {};
-  for (const [name, row] of Object.entries<Setting<unknown>>(settings)) {
-    const given = flags[name as SettingName] ?? (environment[name] || undefined);
+  for (const name of settingNames) {
+    const row: Setting<unknown> = settings[name];
+    const given = names.includes(name)
+      ? (flags[name] ?? (environment[name] || undefined))
+      : undefined;
     if (given === undefined) {
       values[name] = row.fallback;
       continue;
     }
     const parsed = row.parse(given);
-    if ("value" in parsed) values[name] = parsed.value;
-    else
-      faults.push(
-        `${name} is ${row.secret ? "not usable" : `"${withoutPassword(given)}"`}: it must be ${parsed.allowed}`,
-      );
+    values[name] = "value" in parsed ? parsed.value : row.fallback;
+    if ("value" in parsed) continue;
+    faults.push(
+      `${name} is ${row.secret ? "not usable" : quote(given)}: it must be ${parsed.allowed}`,
+    );
   }
-  faults.push(...relationFaults(values as Config, faults.length > 0));
-  return faults.length > 0 ? { faults } : { config: values as Config };
+  const config = values as Config;
+  faults.push(...relationFaults(config, faults.length > 0));
+  return faults.length > 0 ? { faults, mended: config } : { config };
 }
 
-/** A URL's user name and password are secrets, whatever the setting. */
-function withoutPassword(text: string): string {
-  return text.replace(/\/\/[^/]*@/g, "//***@");
+/** A text on one line. A URL's user name and password are secrets, whatever the setting. */
+function quote(text: string): string {
+  return JSON.stringify(text.replace(/\/\/[^/]*@/g, "//***@"));
 }
 
 /** Limits that only make sense together. */

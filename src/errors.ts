@@ -29,6 +29,12 @@ export const problems = {
     title: "The image URL cannot be used",
     explanation: "Give an absolute http:// or https:// URL without user name and password.",
   },
+  unauthorized: {
+    status: 401,
+    title: "The request needs an API key",
+    explanation:
+      "The operator gives keys out, made with imagesvc keys add. Send yours in the header Authorization: Bearer KEY; a key in the URL is not taken.",
+  },
   "forbidden-address": {
     status: 403,
     title: "The address is not public",

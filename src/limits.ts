@@ -26,6 +26,12 @@ export const limits = {
   hangTimeoutMs: 180_000,
   /** Longest wait for a worker to load its model and run it once. */
   warmUpTimeoutMs: 120_000,
+  /** Longest wait for a model to be prepared: 605 MB are hashed, and as much is written. */
+  writeModelTimeoutMs: 900_000,
+  /** Longest wait for an idle worker's sign of life. */
+  pingTimeoutMs: 30_000,
+  /** Between two looks at the idle workers and at what the service manager is told. */
+  beatIntervalMs: 5_000,
   /** A signal so soon after the first is the same one: package runners pass a terminal's Ctrl-C on, which arrives anyway. */
   signalEchoMs: 500,
   /** From the first signal to the end of the process. */
@@ -38,6 +44,14 @@ export const limits = {
   maxUrlBodyBytes: 256 * 1024,
   /** Brackets and commas of a JSON body. */
   maxJsonValues: 10_000,
+  /** Texts of one request for their vectors. */
+  maxTexts: 256,
+  /** Texts that one image is compared with. */
+  maxComparedTexts: 64,
+  /** Bytes of JSON with texts: room for `maxTexts` of all that the model reads, in any script and escaped. */
+  maxTextBodyBytes: 1024 * 1024,
+  /** Brackets and commas of a JSON body with texts, whose own commas count too. */
+  maxTextJsonValues: 65_536,
   /** Requests whose body is arriving at once. */
   maxArriving: 512,
   /** Bytes of arriving bodies that are held in memory at once: those that go to disk do not count. */
@@ -48,6 +62,20 @@ export const limits = {
   bodyTimeoutMs: 300_000,
   /** After the first signal: how long requests may finish; then they are cut, so that the end is clean. */
   drainTimeoutMs: 20_000,
+  /** How long `imagesvc keys` waits for another that changes the same file. */
+  keysLockTimeoutMs: 5_000,
+  /** Least pause between two looks for kept images whose time is over. */
+  retentionIntervalMs: 60_000,
+  /** Oldest images that one such look remembers to delete where there are too many bytes. */
+  maxPruned: 10_000,
+  /** How long the address is kept at least once another instance has it: handshakes that began here end here. */
+  handOverSettleMs: 3_000,
+  /** How long connections may go on then: nobody waits for their end, so longer than `bodyTimeoutMs` and an answer take. */
+  handOverTimeoutMs: 400_000,
+  /** Longest wait for the running instance to say what it serves. */
+  predecessorTimeoutMs: 5_000,
+  /** How often it is looked whether they are gone. */
+  handOverPollMs: 250,
   /** How long the rest of a refused body is read and thrown away. */
   hearOutTimeoutMs: 1_000,
 } as const;

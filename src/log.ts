@@ -12,9 +12,12 @@ export interface Log {
   error(message: string, fields?: LogFields): void;
 }
 
+/** How a line looks: for machines, for a terminal (with or without colours), or for systemd's journal. */
+export type LogFormat = "json" | "text" | "colored" | "journal";
+
 interface LogOptions {
   readonly level: LogLevel;
-  readonly format: "json" | "text";
+  readonly format: LogFormat;
   /** Takes one finished line, with its line break. */
   readonly write: (line: string) => void;
   /** Time of a line. */
@@ -23,7 +26,7 @@ interface LogOptions {
 
 /** Makes a log that writes lines at or above `level`. */
 export function createLog(options: LogOptions): Log {
-  const render = options.format === "json" ? renderJson : renderText;
+  const render = renderers[options.format];
   const at =
     (level: LogLevel) =>
     (message: string, fields: LogFields = {}): void => {
@@ -33,14 +36,67 @@ export function createLog(options: LogOptions): Log {
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
-function renderJson(time: Date, level: LogLevel, message: string, fields: LogFields): string {
-  return `${JSON.stringify({ time: time.toISOString(), level, message, ...fields })}\n`;
+/** Where a log goes, as far as it decides about the format. */
+interface LogSurroundings {
+  /** systemd's `$JOURNAL_STREAM`: device and inode, in decimal, of the stream that ends in the journal. */
+  readonly journalStream: string | undefined;
+  /** fstat(2) of the stream that is written to. */
+  readonly stream: { readonly dev: bigint; readonly ino: bigint } | undefined;
+  readonly isTerminal: boolean;
+  /** Any text but the empty one means no colours. */
+  readonly noColor: string | undefined;
 }
 
-function renderText(time: Date, level: LogLevel, message: string, fields: LogFields): string {
+/**
+ * The format of a log where nobody chose one, and its colours.
+ *
+ * @see systemd.exec(5), `$JOURNAL_STREAM`; https://no-color.org
+ */
+export function chooseFormat(
+  chosen: "auto" | "json" | "text" | "journal",
+  { journalStream, stream, isTerminal, noColor }: LogSurroundings,
+): LogFormat {
+  const isJournal = stream !== undefined && journalStream === `${stream.dev}:${stream.ino}`;
+  const automatic = isJournal ? "journal" : isTerminal ? "text" : "json";
+  const format = chosen === "auto" ? automatic : chosen;
+  return format === "text" && isTerminal && !noColor ? "colored" : format;
+}
+
+type Render = (time: Date, level: LogLevel, message: string, fields: LogFields) => string;
+
+const renderers: Readonly<Record<LogFormat, Render>> = {
+  json: (time, level, message, fields) =>
+    `${JSON.stringify({ time: time.toISOString(), level, message, ...fields })}\n`,
+  text: (time, level, message, fields) =>
+    `${timeOfDay(time)} ${level.padEnd(5)} ${oneLine(message, fields)}\n`,
+  colored: (time, level, message, fields) =>
+    `${timeOfDay(time)} ${colors[level]}${level.padEnd(5)}\u001b[0m ${oneLine(message, fields)}\n`,
+  // The journal keeps the time itself, and takes the number of syslog(3) away.
+  journal: (_time, level, message, fields) =>
+    `<${priorities[level]}>${level.padEnd(5)} ${oneLine(message, fields)}\n`,
+};
+
+/** ANSI: grey, green, yellow, red. */
+const colors = {
+  debug: "\u001b[90m",
+  info: "\u001b[32m",
+  warn: "\u001b[33m",
+  error: "\u001b[31m",
+} as const satisfies Record<LogLevel, string>;
+
+/** sd-daemon(3): `SD_DEBUG`, `SD_INFO`, `SD_WARNING`, `SD_ERR`. */
+const priorities = { debug: 7, info: 6, warn: 4, error: 3 } as const satisfies Record<
+  LogLevel,
+  number
+>;
+
+function timeOfDay(time: Date): string {
+  return time.toISOString().slice(11, 19);
+}
+
+function oneLine(message: string, fields: LogFields): string {
   const pairs = Object.entries(fields)
     .filter(([, value]) => value !== undefined)
     .map(([key, value]) => ` ${key}=${typeof value === "string" ? JSON.stringify(value) : value}`);
-  const oneLine = message.trim().replaceAll(/\s*[\r\n]\s*/g, " ");
-  return `${time.toISOString().slice(11, 19)} ${level.padEnd(5)} ${oneLine}${pairs.join("")}\n`;
+  return message.trim().replaceAll(/\s*[\r\n]\s*/g, " ") + pairs.join("");
 }

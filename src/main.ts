@@ -1,37 +1,144 @@
 /** The entry point: reads the environment and the command line, and does what they ask. */
-import { readFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
-import { join } from "node:path";
-import { version } from "../package.json" with { type: "json" };
+import { fstatSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { startWorker } from "./backends/pool.ts";
 import { type Invocation, parseArguments } from "./cli/arguments.ts";
+import type { CommandCall, Environment } from "./cli/command-call.ts";
+import { type CommandName, commands } from "./cli/commands.ts";
+import { runCompletions } from "./cli/completions.ts";
+import { runDoctor } from "./cli/doctor.ts";
+import { runDownloadsDelete, runDownloadsList, runDownloadsPrune } from "./cli/downloads.ts";
+import { runEmbed } from "./cli/embed.ts";
 import { helpText } from "./cli/help.ts";
-import { type StopReason, serve } from "./cli/serve.ts";
-import { composeService, foldersOf, type Service } from "./compose.ts";
+import { runKeysAdd, runKeysList, runKeysRevoke } from "./cli/keys.ts";
+import { runLicenses } from "./cli/licenses.ts";
+import { runModelsList, runModelsPull, runModelsRemove } from "./cli/models.ts";
+import { runModelsImport } from "./cli/models-import.ts";
+import { runModelsVerify, type VerifyTools } from "./cli/models-verify.ts";
+import { createProgress } from "./cli/progress.ts";
+import { runSearch } from "./cli/search.ts";
+import { runServe } from "./cli/serve.ts";
+import { runSystemd } from "./cli/systemd.ts";
+import { versionText } from "./cli/version.ts";
+import { composeEmbedder, composeService, type Surroundings } from "./compose.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { messageOf } from "./errors.ts";
-import { createLog, type Log } from "./log.ts";
-import { loadNativeLibraries } from "./native/libraries.ts";
+import { limits } from "./limits.ts";
+import { chooseFormat, createLog, type Log } from "./log.ts";
+import { catalog, isLocalModelId } from "./models/catalog.ts";
+import { describeNativeLoad, loadNativeLibraries } from "./native/libraries.ts";
 import { workerFiles } from "./native/worker-files.ts";
+import { findFetchAllowFaults } from "./net/fetch-allow.ts";
+import { openCredentials } from "./store/credentials.ts";
+import { foldersOf } from "./store/folders.ts";
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
-/** Exit codes: 0 done, 1 failed, 2 wrong usage. */
+/** Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted. */
 export async function main(argv: readonly string[]): Promise<number> {
   const environment = takeEnvironment();
-  const invocation = parseArguments(argv);
-  switch (invocation.command) {
+  const request = parseArguments(argv);
+  switch (request.kind) {
     case "help":
-      process.stdout.write(helpText());
+      await print(helpText(request.about));
       return 0;
     case "version":
-      process.stdout.write(`imagesvc ${version} (bun ${Bun.version})\n`);
+      await print(await versionText());
       return 0;
     case "usage-error":
-      process.stderr.write(`imagesvc: ${invocation.message}\n`);
+      tell(`imagesvc: ${request.message}`);
       return 2;
     default:
-      return await runService(invocation, environment);
+      return await run(request.invocation, environment);
   }
+}
+
+/** What a command gives to the parts that it composes. */
+type Given = Pick<Surroundings, "onWorkerLost">;
+
+/** Only a command that runs although settings are wrong gets to see their faults. */
+type Run = (call: CommandCall, faults: readonly string[]) => Promise<number>;
+
+/** What each command does. */
+const runs: Readonly<Record<CommandName, Run>> = {
+  serve: (call) => runServe(call, (given) => composeService(call.config, ready(call, given))),
+  embed: (call) =>
+    runEmbed(call, (given: Given) => composeEmbedder(call.config, ready(call, given))),
+  search: (call) =>
+    runSearch(call, (given: Given) => composeEmbedder(call.config, ready(call, given))),
+  "models list": (call) => runModelsList(call),
+  "models pull": (call) => runModelsPull(call),
+  "models import": (call) => runModelsImport(call),
+  "models verify": (call) => runModelsVerify(call, catalog, verifyTools(call)),
+  "models remove": (call) => runModelsRemove(call),
+  "downloads list": runDownloadsList,
+  "downloads prune": runDownloadsPrune,
+  "downloads delete": runDownloadsDelete,
+  "keys add": runKeysAdd,
+  "keys list": runKeysList,
+  "keys revoke": runKeysRevoke,
+  doctor: runDoctor,
+  openapi: runOpenApi,
+  systemd: runSystemd,
+  licenses: runLicenses,
+  completions: runCompletions,
+};
+
+async function run(
+  { command, operands, options, flags }: Invocation,
+  environment: Environment,
+): Promise<number> {
+  const { config, faults } = readSettings(environment, flags, commands[command].settings);
+  if (faults.length > 0 && command !== "doctor") return wrongSettings(faults);
+  const log = openLog(config, environment);
+  const place = { environment, temporary: tmpdir(), userId: process.getuid?.() ?? 0 };
+  const folders = foldersOf(config, place);
+  const interrupted = command === "serve" ? new AbortController().signal : abortOnSignals();
+  try {
+    const said = { print, tell, startProgress: progressOnStderr(), log };
+    const given = { operands, options, flags, config, environment };
+    const call = { ...given, folders, interrupted, ...said };
+    return await runs[command](call, faults);
+  } catch (error) {
+    if (interrupted.aborted) return 130;
+    // A pager or `head` that has read enough.
+    if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
+    log.error(messageOf(error));
+    return 1;
+  }
+}
+
+/** The settings with every fault of theirs at once; each faulty one has its default. */
+function readSettings(...given: Parameters<typeof parseConfig>) {
+  const parsed = parseConfig(...given);
+  const { config, faults } =
+    "faults" in parsed ? { ...parsed, config: parsed.mended } : { ...parsed, faults: [] };
+  return { config, faults: [...faults, ...findFetchAllowFaults(config.FETCH_ALLOW)] };
+}
+
+/** What the parts of a service need of this process; native libraries are loaded before any worker starts. */
+function ready({ config, environment, folders, log }: CommandCall, given: Given): Surroundings {
+  const native = loadNativeLibraries({ cacheDir: folders.cache, nativeDir: config.NATIVE_DIR });
+  log.debug("native libraries loaded", { how: describeNativeLoad(native) });
+  const secrets = openCredentials(config, environment["CREDENTIALS_DIRECTORY"]);
+  const here = { cores: availableParallelism(), folders, hubCaches: environment, workerFiles };
+  return { ...given, ...here, secrets, log };
+}
+
+/** What runs any model of the catalogue, whichever the settings name. */
+function verifyTools(call: CommandCall): VerifyTools {
+  const here = ready(call, { onWorkerLost: () => {} });
+  return {
+    compose: (id) => (given) => {
+      const model = isLocalModelId(id) ? { CLIP_MODEL: id } : {};
+      return composeEmbedder({ ...call.config, ...model }, { ...here, ...given });
+    },
+    startWorker: () => startWorker(here.workerFiles),
+  };
+}
+
+async function runOpenApi(call: CommandCall): Promise<number> {
+  const service = composeService(call.config, ready(call, { onWorkerLost: () => {} }));
+  await call.print(`${await service.openApi()}\n`);
+  return 0;
 }
 
 /**
@@ -50,97 +157,63 @@ function takeEnvironment(): Environment {
   return environment;
 }
 
-async function runService(
-  { command, flags }: Extract<Invocation, { flags: unknown }>,
-  environment: Environment,
-): Promise<number> {
-  const parsed = parseConfig(environment, flags);
-  if ("faults" in parsed) return wrongSettings(parsed.faults);
-  const { config } = parsed;
-  const log = openLog(config);
-  const stops = stopReasons();
-  let service: Service;
-  try {
-    loadNativeLibraries();
-    service = composeService(config, {
-      cores: availableParallelism(),
-      folders: foldersOf(config, environment["STATE_DIRECTORY"]),
-      nvidiaApiKey: readApiKey(config, environment["CREDENTIALS_DIRECTORY"]),
-      workerFiles,
-      log,
-      onWorkerLost: (cause) => stops.give({ kind: "worker-lost", cause }),
-    });
-  } catch (error) {
-    if (error instanceof RangeError) return wrongSettings([error.message]);
-    log.error(messageOf(error));
-    return 1;
-  }
-  if (command === "openapi") {
-    await Bun.write(Bun.stdout, `${await service.openApi()}\n`);
-    return 0;
-  }
-  if (!isLoopback(config.HOST)) {
-    log.warn("everyone who reaches this address may use the service", { host: config.HOST });
-  }
+/** A second signal, if it is no echo of the first, ends the process at once. */
+function abortOnSignals(): AbortSignal {
+  const controller = new AbortController();
+  let firstAt: number | undefined;
   for (const name of ["SIGTERM", "SIGINT"] as const) {
-    process.on(name, () => stops.give({ kind: "signal", name }));
+    process.on(name, () => {
+      firstAt ??= performance.now();
+      if (performance.now() - firstAt > limits.signalEchoMs) process.exit(130);
+      controller.abort();
+    });
   }
-  return await serve(service, stops.take, log);
-}
-
-/** Reasons to stop, also those that come before anybody listens. */
-function stopReasons() {
-  const early: StopReason[] = [];
-  let give = (reason: StopReason): void => void early.push(reason);
-  return {
-    give: (reason: StopReason) => give(reason),
-    take: (stop: (reason: StopReason) => void) => {
-      give = stop;
-      for (const reason of early.splice(0)) stop(reason);
-    },
-  };
+  return controller.signal;
 }
 
 function wrongSettings(faults: readonly string[]): number {
-  for (const fault of faults) process.stderr.write(`imagesvc: ${fault}\n`);
+  for (const fault of faults) tell(`imagesvc: ${fault}`);
   return 2;
 }
 
-function openLog({ LOG_LEVEL: level, LOG_FORMAT }: Config): Log {
-  const automatic = process.stderr.isTTY ? "text" : "json";
+/** `process.stdout` loses what a slow reader has not taken when the process exits; this waits for it. */
+async function print(text: string): Promise<void> {
+  await Bun.write(Bun.stdout, text);
+}
+
+function progressOnStderr() {
+  return createProgress({
+    write: (text) => process.stderr.write(text),
+    isTerminal: process.stderr.isTTY === true,
+    now: () => performance.now(),
+  });
+}
+
+function tell(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+function openLog({ LOG_LEVEL: level, LOG_FORMAT }: Config, environment: Environment): Log {
   return createLog({
     level,
-    format: LOG_FORMAT === "auto" ? automatic : LOG_FORMAT,
+    format: chooseFormat(LOG_FORMAT, {
+      journalStream: environment["JOURNAL_STREAM"],
+      stream: statOf(process.stderr.fd),
+      isTerminal: process.stderr.isTTY,
+      noColor: environment["NO_COLOR"],
+    }),
     write: (line) => process.stderr.write(line),
     now: () => new Date(),
   });
 }
 
-/**
- * The key from the environment, from the file that it names, or from systemd's credentials.
- *
- * @throws Error with one sentence when the file that was named cannot be read.
- */
-function readApiKey(config: Config, credentials: string | undefined): string | undefined {
-  if (config.NVIDIA_API_KEY !== "") return config.NVIDIA_API_KEY;
-  const named = config.NVIDIA_API_KEY_FILE;
+/** Undefined where the descriptor was closed before the start. */
+function statOf(descriptor: number) {
   try {
-    if (named !== "") return readFileSync(named, "utf8").trim();
-    if (credentials !== undefined) {
-      return readFileSync(join(credentials, "nvidia_api_key"), "utf8").trim();
-    }
-  } catch (cause) {
-    if (named !== "") {
-      throw new Error("NVIDIA_API_KEY_FILE cannot be read: check its path and its owner", {
-        cause,
-      });
-    }
+    return fstatSync(descriptor, { bigint: true });
+  } catch {
+    return undefined;
   }
-  return undefined;
-}
-
-function isLoopback(host: string): boolean {
-  return host === "localhost" || host === "::1" || /^127\./.test(host);
 }
 
 if (import.meta.main) process.exit(await main(process.argv.slice(2)));

@@ -154,6 +154,7 @@ describe("each other rule sees its breach", () => {
     ]);
     expect(faults(`cd /srv/clone/src`)).toHaveLength(1);
     expect(faults(`"/$bunfs/root/workers/x.js", https://example.com/home/page`)).toEqual([]);
+    expect(faults("WorkingDirectory=/home/ec2-user/demo")).toEqual([]);
   });
 });
 

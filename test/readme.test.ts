@@ -17,7 +17,7 @@ const examples = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)]
   .map(([, lines = ""]) => lines)
   .filter((lines) => lines.includes("curl -X POST http://localhost:8000/"));
 
-test("the README shows each of the four requests", () => {
+test("the README shows each request that brings an image or a text", () => {
   const paths = examples.map((lines) => /localhost:8000(\/[\w-]+)/.exec(lines)?.[1]);
   expect(paths).toEqual([
     "/upload",
@@ -25,6 +25,8 @@ test("the README shows each of the four requests", () => {
     "/vectorize-image-base64",
     "/vectorize-image-base64",
     "/vectorize-image-upload",
+    "/embed-text",
+    "/similarity",
   ]);
 });
 
@@ -39,7 +41,8 @@ test("the README's requests work as they stand", async () => {
     expect(answer).toMatchObject({
       model: expect.stringMatching(/^(clip-ViT-B-32@synthetic|nv-dinov2@fake)$/),
     });
-    expect(answer.vector ?? answer.embedding).toHaveLength(answer.dimensions);
+    if (answer.results !== undefined) expect(answer.results).toHaveLength(2);
+    else expect(answer.vector ?? answer.embedding).toHaveLength(answer.dimensions);
   }
 });
 

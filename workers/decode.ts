@@ -3,24 +3,14 @@ import sharp, { type Metadata, type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, ImageFacts } from "../src/backends/protocol.ts";
 import { Problem } from "../src/errors.ts";
 import { cmykToRgb } from "../src/image/cmyk.ts";
+import { parseOrientation, type StoredPixels } from "../src/image/orientation.ts";
 import type { ImageFormat } from "../src/image/signature.ts";
 import { signatureBytes, sniffFormat } from "../src/image/signature.ts";
 
-/** An image's pixels, upright if it was to be turned. */
-export interface Pixels {
-  /** uint8, [height, width, 3], interleaved R, G, B. */
-  readonly rgb: Uint8Array;
-  readonly width: number;
-  readonly height: number;
-}
-
-/** Pixels, and what is known of the bytes that they were read from. */
-export interface DecodedImage extends Pixels {
+/** Pixels in a buffer of their own, and what is known of the bytes that they were read from. */
+export interface DecodedImage extends StoredPixels {
   readonly facts: ImageFacts;
 }
-
-/** Which byte of a 16-bit sample holds the upper bits: all platforms served are little-endian. */
-const highByte = 1;
 
 /** Bytes of a file that are hashed at a time. */
 const digestPieceBytes = 256 * 1024;
@@ -54,8 +44,9 @@ export function configureSharp(): void {
 /**
  * Decodes the first frame of an image to the pixels that the reference sees: alpha dropped, palette
  * expanded, gray replicated, colour profiles ignored, CMYK by formula. Two things differ on purpose:
- * the orientation is applied unless told otherwise, and 16-bit samples keep their high byte, also in
- * gray, which Pillow turns white.
+ * the orientation is to be applied unless told otherwise, and 16-bit samples keep their high byte, also
+ * in gray, which Pillow turns white. The pixels stay as they are stored, since turning them here would
+ * need as much memory again.
  *
  * @param image is only read: `memory` bytes may be transferred once the promise is settled.
  * @throws Problem `unsupported-image` when the signature is not one of a decoded format,
@@ -66,7 +57,7 @@ export async function decodeImage(
   options: DecodeOptions,
 ): Promise<DecodedImage> {
   const format = await readFormat(image);
-  const picture = openPicture(image, format, options);
+  const picture = openPicture(image);
   const header = await picture.metadata().catch((error) => refuse(format, error));
   const { width, height } = header;
   if (width * height > options.maxPixels) {
@@ -75,8 +66,12 @@ export async function decodeImage(
       `The image has ${width}×${height} pixels, more than the limit of ${options.maxPixels}: send a smaller one.`,
     );
   }
-  const pixels = await readPixels(picture, header).catch((error) => refuse(format, error));
-  return { ...pixels, facts: { sha256: await digest(image), format, width, height } };
+  // A TIFF's orientation is part of how its rows are stored: Pillow applies it while it loads.
+  const isTurned = options.orientation === "apply" || format === "tif";
+  const orientation = isTurned ? parseOrientation(header.orientation) : 1;
+  const rgb = await readPixels(picture, header).catch((error) => refuse(format, error));
+  const facts = { sha256: await digest(image), format, width, height };
+  return { rgb, width, height, orientation, facts };
 }
 
 async function readFormat(image: ImageBytes): Promise<ImageFormat> {
@@ -92,10 +87,8 @@ async function readFormat(image: ImageBytes): Promise<ImageFormat> {
   );
 }
 
-function openPicture(image: ImageBytes, format: ImageFormat, options: DecodeOptions): Sharp {
+function openPicture(image: ImageBytes): Sharp {
   return sharp(image.kind === "memory" ? image.bytes : image.path, {
-    // A TIFF's orientation is part of how its rows are stored: Pillow applies it while it loads.
-    autoOrient: options.orientation === "apply" || format === "tif",
     failOn: "error",
     ignoreIcc: true,
     // The header is checked by decodeImage, which can then name the size.
@@ -103,7 +96,8 @@ function openPicture(image: ImageBytes, format: ImageFormat, options: DecodeOpti
   });
 }
 
-async function readPixels(picture: Sharp, header: Metadata): Promise<Pixels> {
+/** @returns uint8, [height, width, 3], in a buffer of its own. */
+async function readPixels(picture: Sharp, header: Metadata): Promise<Uint8Array> {
   if (header.space === "cmyk") return readCmykPixels(picture, header);
   const { data, info } = await picture
     .removeAlpha()
@@ -111,19 +105,25 @@ async function readPixels(picture: Sharp, header: Metadata): Promise<Pixels> {
     .raw()
     .toBuffer({ resolveWithObject: true });
   if (info.channels !== 3) throw new RangeError(`${info.channels} channels instead of 3`);
-  return { rgb: data, width: info.width, height: info.height };
+  return data;
 }
 
 /** Reads ink as it is stored, since libvips's own conversion goes through a colour profile. */
-async function readCmykPixels(picture: Sharp, header: Metadata): Promise<Pixels> {
+async function readCmykPixels(picture: Sharp, header: Metadata): Promise<Uint8Array> {
   const is16Bit = header.depth === "ushort";
   const { data, info } = await picture
     .pipelineColourspace("cmyk")
     .toColourspace("cmyk")
     .raw({ depth: is16Bit ? "ushort" : "uchar" })
     .toBuffer({ resolveWithObject: true });
-  const ink = is16Bit ? data.filter((_, index) => index % 2 === highByte) : data;
-  return { rgb: cmykToRgb(ink, info.channels), width: info.width, height: info.height };
+  return cmykToRgb(is16Bit ? keepHighBytes(data) : data, info.channels);
+}
+
+/** Packs the upper halves of 16-bit samples at their start; all platforms served are little-endian. */
+function keepHighBytes(samples: Uint8Array): Uint8Array {
+  const count = samples.length / 2;
+  for (let index = 0; index < count; index++) samples[index] = samples[index * 2 + 1] ?? 0;
+  return samples.subarray(0, count);
 }
 
 /** What sharp says may hold a path, so it goes to the log alone. */

@@ -1,6 +1,7 @@
 /**
- * The tasks of a worker thread. Each worker holds one onnxruntime session and runs one task at a
- * time; what it keeps between tasks lives in the closure below, and dies with the thread.
+ * The tasks of a worker thread. Each worker holds one onnxruntime session, a second one once it is asked
+ * for texts, and runs one task at a time; what it keeps between tasks lives in the closure below, and
+ * dies with the thread.
  */
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import type {
@@ -12,18 +13,22 @@ import type {
   PreparedOutcome,
   ProblemMessage,
   Task,
+  TextOutcome,
 } from "../src/backends/protocol.ts";
+import { Problem } from "../src/errors.ts";
 import { configureSharp, decodeImage } from "./decode.ts";
-import { preprocess } from "./preprocess.ts";
+import { readModelInputs } from "./model-inputs.ts";
+import { prepareModel } from "./prepare-model.ts";
+import { createPreprocess, type Preprocess } from "./preprocess.ts";
 import { problemMessage } from "./problem-message.ts";
-import { writePublishedModel } from "./published-model.ts";
 import { createSession, type ImageSession } from "./session.ts";
 import { prepareUpstream } from "./shrink-to-jpeg.ts";
-import { writeSyntheticModel } from "./write-model.ts";
+import { createTextEmbedder } from "./text-embedder.ts";
 
 interface LoadedModel {
   readonly file: ClipModelFile;
   readonly session: ImageSession;
+  readonly preprocess: Preprocess;
 }
 
 /** Every task's handler, by the task's kind. */
@@ -33,37 +38,53 @@ type Handlers = {
 
 function createHandlers(): Handlers {
   let loaded: LoadedModel | undefined;
+  const textEmbedder = createTextEmbedder();
   configureSharp();
   return {
+    ping: async () => ({ isWarm: loaded !== undefined }),
     "warm-up": async ({ model }) => {
       const startedMs = performance.now();
       await loaded?.session.release();
       loaded = undefined;
-      if (model !== undefined) {
-        const session = await createSession(model);
-        loaded = { file: model, session };
-        await session.run(new Float32Array(3 * model.side * model.side), 1);
+      await textEmbedder.release();
+      try {
+        if (model !== undefined) loaded = await load(model);
+      } catch (error) {
+        // What cannot be used is told of by its name; anything else is nobody's expectation.
+        if (error instanceof Problem) return { problem: problemMessage(error) };
+        throw error;
       }
       return { warmUpMs: performance.now() - startedMs };
     },
-    "write-model": ({ directory, weights }) =>
-      weights === undefined
-        ? writeSyntheticModel(directory)
-        : writePublishedModel(directory, weights),
+    "write-model": ({ model }) => prepareModel(model),
     "embed-images": ({ images, decode }) => {
       if (loaded === undefined) throw new Error("embed-images before a warm-up with a model");
       return embedImages(loaded, images, decode);
     },
+    "embed-texts": ({ model, texts }) => textEmbedder.embed(model, texts),
     "prepare-upstream": ({ image, decode, maxBase64Chars }) =>
       prepareUpstream(image, decode, maxBase64Chars),
+    "read-inputs": readModelInputs,
   };
+}
+
+/** Opens a model and runs it once. @throws Problem if it does not give what it should. */
+async function load(file: ClipModelFile): Promise<LoadedModel> {
+  const session = await createSession(file);
+  try {
+    await session.run(new Float32Array(3 * file.side * file.side), 1);
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+  return { file, session, preprocess: createPreprocess(file) };
 }
 
 /** An image on its way through a batch: decoded into its row of the tensor, or failed. */
 type Decoded = Omit<EmbedOutcome, "result"> & { readonly problem?: ProblemMessage };
 
 async function embedImages(
-  { file, session }: LoadedModel,
+  { file, session, preprocess }: LoadedModel,
   images: readonly ImageBytes[],
   decode: DecodeOptions,
 ): Promise<readonly EmbedOutcome[]> {
@@ -72,7 +93,7 @@ async function embedImages(
   const decoded: Decoded[] = [];
   let rows = 0;
   for (const image of images) {
-    const one = await decodeInto(pixelValues, rows * stride, image, decode, file.side);
+    const one = await decodeInto(pixelValues, rows * stride, image, decode, preprocess);
     if (one.problem === undefined) rows += 1;
     decoded.push(one);
   }
@@ -97,13 +118,13 @@ async function decodeInto(
   offset: number,
   image: ImageBytes,
   options: DecodeOptions,
-  side: number,
+  preprocess: Preprocess,
 ): Promise<Decoded> {
   const startedMs = performance.now();
   const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
   try {
     const { facts, ...picture } = await decodeImage(image, options);
-    preprocess(picture, side, pixelValues, offset);
+    preprocess(picture, pixelValues, offset);
     return { ...bytes, facts, timings: { decodeMs: performance.now() - startedMs, inferMs: 0 } };
   } catch (error) {
     const timings = { decodeMs: performance.now() - startedMs, inferMs: 0 };
@@ -121,14 +142,20 @@ export async function handle(task: Task): Promise<object> {
 
 function run(task: Task): Promise<Answers[Task["kind"]]> {
   switch (task.kind) {
+    case "ping":
+      return handlers.ping(task);
     case "warm-up":
       return handlers["warm-up"](task);
     case "write-model":
       return handlers["write-model"](task);
     case "embed-images":
       return handlers["embed-images"](task);
+    case "embed-texts":
+      return handlers["embed-texts"](task);
     case "prepare-upstream":
       return handlers["prepare-upstream"](task);
+    case "read-inputs":
+      return handlers["read-inputs"](task);
     default:
       return task satisfies never;
   }
@@ -139,7 +166,9 @@ function buffersOf(answer: Answers[Task["kind"]]): ArrayBuffer[] {
   return "result" in answer ? outcomeBuffers(answer) : [];
 }
 
-function outcomeBuffers({ bytes, result }: EmbedOutcome | PreparedOutcome): ArrayBuffer[] {
+function outcomeBuffers(outcome: EmbedOutcome | TextOutcome | PreparedOutcome): ArrayBuffer[] {
+  if (!("result" in outcome)) return [outcome.vector.buffer];
+  const { bytes, result } = outcome;
   const buffers = bytes === undefined ? [] : [bytes.buffer];
   if ("vector" in result) buffers.push(result.vector.buffer);
   if ("image" in result && result.image.buffer !== bytes?.buffer) buffers.push(result.image.buffer);

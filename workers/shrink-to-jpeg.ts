@@ -1,9 +1,10 @@
 /** Makes an image fit for NVIDIA's hosted model: a JPEG or PNG, upright, small, and without metadata. */
 import sharp, { type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, PreparedOutcome } from "../src/backends/protocol.ts";
+import { type StoredPixels, turnUpright } from "../src/image/orientation.ts";
 import type { ImageFormat } from "../src/image/signature.ts";
 import { stripJpegMetadata, stripPngMetadata } from "../src/image/strip-metadata.ts";
-import { type DecodedImage, decodeImage } from "./decode.ts";
+import { decodeImage } from "./decode.ts";
 import { problemMessage } from "./problem-message.ts";
 
 type Fitting = Extract<PreparedOutcome["result"], { readonly image: unknown }>;
@@ -63,7 +64,7 @@ async function passThrough(
   return { image: stripped, mime: isJpeg ? "image/jpeg" : "image/png" };
 }
 
-async function shrinkToJpeg(picture: Omit<DecodedImage, "facts">, maxBytes: number) {
+async function shrinkToJpeg(picture: StoredPixels, maxBytes: number) {
   for (let side = maxSide; side >= 1; side = Math.floor(side * sideStep)) {
     const jpeg = await encodeToFit(await resize(picture, side), maxBytes);
     if (jpeg) return { image: new Uint8Array(jpeg), mime: "image/jpeg" } as const satisfies Fitting;
@@ -71,17 +72,18 @@ async function shrinkToJpeg(picture: Omit<DecodedImage, "facts">, maxBytes: numb
   throw new RangeError(`no JPEG has as few as ${maxBytes} bytes`);
 }
 
-/** @returns a function that opens the picture anew, its longer side at most `side` pixels. */
+/** @returns a function that opens the picture anew, upright, its longer side at most `side` pixels. */
 async function resize(
-  { rgb, width, height }: Omit<DecodedImage, "facts">,
+  { rgb, width, height, orientation }: StoredPixels,
   side: number,
 ): Promise<() => Sharp> {
   const { data, info } = await sharp(rgb, { raw: { width, height, channels: 3 } })
     .resize(side, side, { fit: "inside", withoutEnlargement: true })
     .raw()
     .toBuffer({ resolveWithObject: true });
-  const raw = { width: info.width, height: info.height, channels: 3 } as const;
-  return () => sharp(data, { raw });
+  const upright = turnUpright({ rgb: data, width: info.width, height: info.height, orientation });
+  const raw = { width: upright.width, height: upright.height, channels: 3 } as const;
+  return () => sharp(upright.rgb, { raw });
 }
 
 /** Bisects the qualities: at most seven encodings. Returns undefined where even the lowest is too large. */

@@ -1,49 +1,22 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { type ClipArchitecture, clipVitB32 } from "../src/models/onnx/architecture.ts";
+import { open, rename, rm } from "node:fs/promises";
+import { basename, dirname } from "node:path";
+import type { ClipArchitecture } from "../src/models/onnx/architecture.ts";
 import { placeWeights } from "../src/models/onnx/external-data.ts";
 import type { Graph } from "../src/models/onnx/graph.ts";
 import { imageTower } from "../src/models/onnx/image-tower.ts";
 import { encodeModel } from "../src/models/onnx/model-proto.ts";
 import type { TensorSource } from "../src/models/onnx/tensor-source.ts";
 import { textTower } from "../src/models/onnx/text-tower.ts";
-import { seededTensors } from "../src/models/seeded-tensors.ts";
-
-/** Paths of a model's two ONNX files; each has its tensors beside it, in a file with `.data` appended. */
-export interface ModelFiles {
-  readonly imageTower: string;
-  readonly textTower: string;
-}
-
-/** Where the two towers of a model lie in its folder. */
-export function modelFilesIn(folder: string): ModelFiles {
-  return { imageTower: join(folder, "image.onnx"), textTower: join(folder, "text.onnx") };
-}
-
-/** Goes into the folder's name: to be raised whenever the graph's or the tensors' bytes change. */
-const SYNTHETIC_VERSION = 1;
+import type { ModelFiles } from "../src/models/prepared.ts";
 
 /**
- * Makes the synthetic stand-in of CLIP ViT-B/32, unless it is there already: 605 MB, seconds.
- *
- * @param directory folder of the models; it is made where it is missing.
- * @throws Error of the file system, such as a full disk; nothing half-written stays under a final name.
- */
-export async function writeSyntheticModel(directory: string): Promise<ModelFiles> {
-  const folder = join(directory, `clip-vit-b-32-synthetic-v${SYNTHETIC_VERSION}`);
-  const files = modelFilesIn(folder);
-  await mkdir(folder, { recursive: true });
-  await writeModel(files, clipVitB32, seededTensors("imagesvc"));
-  return files;
-}
-
-/**
- * Writes both towers around the tensors of one source, one tensor in memory at a time. A tower that is
- * there already, complete and with the same graph, is kept, so two writers at once do no harm.
+ * Writes both towers around the tensors of one source, one tensor in memory at a time. What is there is
+ * replaced, file by file, so that whoever has it open goes on with it.
  *
  * @param files paths in folders that exist.
- * @throws Error of the file system, or of the source if it lacks a tensor.
+ * @throws Error of the file system, or of the source if it lacks a tensor; nothing half-written stays
+ *   under a final name.
  */
 export async function writeModel(
   files: ModelFiles,
@@ -54,44 +27,16 @@ export async function writeModel(
   await writeTower(files.textTower, textTower(architecture), tensors);
 }
 
-/** Whether both towers are there, complete and with the graph that would be written now. */
-export async function isWritten(
-  files: ModelFiles,
-  architecture: ClipArchitecture,
-): Promise<boolean> {
-  const towers = [
-    [files.imageTower, imageTower(architecture)],
-    [files.textTower, textTower(architecture)],
-  ] as const;
-  const found = await Promise.all(
-    towers.map(([path, graph]) => {
-      const proto = encodeModel(graph, basename(`${path}.data`));
-      return isComplete(path, proto, placeWeights(graph).totalBytes);
-    }),
-  );
-  return found.every(Boolean);
-}
-
 async function writeTower(path: string, graph: Graph, tensors: TensorSource): Promise<void> {
   const dataPath = `${path}.data`;
   const proto = encodeModel(graph, basename(dataPath));
-  const { placed, totalBytes } = placeWeights(graph);
-  if (await isComplete(path, proto, totalBytes)) return;
+  const { placed } = placeWeights(graph);
 
   // The protobuf comes last: where it lies under its name, the tensors do too.
   await writeWhole(dataPath, async (write) => {
     for (const { weight, offset } of placed) await write(asBytes(weight.read(tensors)), offset);
   });
   await writeWhole(path, (write) => write(proto, 0));
-}
-
-async function isComplete(path: string, proto: Uint8Array, dataBytes: number): Promise<boolean> {
-  try {
-    const [written, data] = await Promise.all([readFile(path), stat(`${path}.data`)]);
-    return written.equals(proto) && data.size === dataBytes;
-  } catch {
-    return false;
-  }
 }
 
 type Write = (bytes: Uint8Array, offset: number) => Promise<void>;

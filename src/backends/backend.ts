@@ -5,7 +5,8 @@ import type { ImageBytes, ImageFacts } from "./protocol.ts";
 /** Whether a backend serves, and if not, why and since when it may again. */
 export type BackendState =
   | { readonly kind: "ready" }
-  | { readonly kind: "loading"; readonly why: string }
+  /** `retryAfterS` where it is known: seconds until a download is done. */
+  | { readonly kind: "loading"; readonly why: string; readonly retryAfterS?: number }
   | { readonly kind: "unavailable"; readonly why: string };
 
 /** Milliseconds by stage, for `Server-Timing`. */
@@ -29,6 +30,15 @@ export interface Demand {
   readonly deadline: number;
 }
 
+export interface TextJob {
+  /** Whatever is too long for the model is cut. */
+  readonly text: string;
+  /** Aborts when the caller has left; the work is then dropped as soon as it can be. */
+  readonly signal: AbortSignal;
+  /** `performance.now()` by which the embedding must be there. */
+  readonly deadline: number;
+}
+
 /** A vector as its model gives it. */
 export interface Embedding {
   /** Exactly what made it, such as `clip-ViT-B-32@synthetic`. */
@@ -46,8 +56,15 @@ export interface BackendOutcome {
   readonly timings: StageTimings;
 }
 
-/** One image model. */
-export interface ImageBackend {
+/** A text's vector. */
+export interface TextEmbedding extends Embedding {
+  /** Whether the end of the text was left out. */
+  readonly truncated: boolean;
+  readonly timings: StageTimings;
+}
+
+/** A model, whatever it takes. */
+export interface Backend {
   /** What requests call it: `clip-ViT-B-32`, `nv-dinov2`. */
   readonly id: string;
   /** Ids that name what is loaded exactly, such as `clip-ViT-B-32@synthetic`. */
@@ -57,6 +74,10 @@ export interface ImageBackend {
   state(): BackendState;
   /** The problem that a demand would meet before any work is done for it, if one is known now. */
   admission(demand: Demand): Problem | undefined;
+}
+
+/** A model of images. */
+export interface ImageBackend extends Backend {
   /**
    * Embeds one image; a failure is an outcome.
    *
@@ -64,4 +85,15 @@ export interface ImageBackend {
    *   signal's reason when the caller has left.
    */
   embed(job: EmbedJob): Promise<BackendOutcome>;
+}
+
+/** A model of texts, whose vectors can be compared with those of its images. */
+export interface TextBackend extends Backend {
+  /**
+   * Embeds one text.
+   *
+   * @throws Problem when nothing was done for it (no worker in time, the service stops), and the signal's
+   *   reason when the caller has left.
+   */
+  embedText(job: TextJob): Promise<TextEmbedding>;
 }

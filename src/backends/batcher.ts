@@ -1,26 +1,36 @@
 /**
  * The queue in front of the workers: order, batches, deadlines and cancellation. A free worker takes
- * what waits, up to `maxBatch` images; nothing waits for a batch to fill.
+ * what waits, up to `maxBatch` images or texts; nothing waits for a batch to fill.
  */
 import { Problem } from "../errors.ts";
-import { type Job, type JobTerms, type Settle, withTerms } from "./job.ts";
+import { inTime } from "./deadline.ts";
+import {
+  type Job,
+  type JobTerms,
+  type Settle,
+  type Terms,
+  type TextTerms,
+  withTerms,
+} from "./job.ts";
 import type { Worker } from "./pool.ts";
 import type {
   ClipModelFile,
   DecodeOptions,
   EmbedOutcome,
+  ModelToWrite,
   PreparedOutcome,
-  PublishedWeights,
+  TextOutcome,
   WrittenModel,
 } from "./protocol.ts";
 import { createSeat, type SeatOptions } from "./seat.ts";
 
-export interface BatcherOptions
-  extends Pick<SeatOptions, "hangTimeoutMs" | "warmUpTimeoutMs" | "onWorkerLost"> {
+export interface BatcherOptions extends Omit<SeatOptions, "worker" | "onChange"> {
   readonly workers: readonly Worker[];
   readonly decode: DecodeOptions;
-  /** Images that one inference takes at most. */
+  /** Images or texts that one inference takes at most. */
   readonly maxBatch: number;
+  /** ms; writing a model that takes longer hangs. */
+  readonly writeModelTimeoutMs: number;
 }
 
 /** An outcome and the ms that its job waited for a worker. */
@@ -32,20 +42,29 @@ export interface Queued<Outcome> {
 export interface Batcher {
   /** Embeds one image; shares an inference with whatever waits beside it. */
   embed(terms: JobTerms): Promise<Queued<EmbedOutcome>>;
+  /**
+   * Embeds one text; shares an inference with the texts that wait beside it. All texts go to one worker,
+   * so that there is one copy of the text tower.
+   */
+  embedText(terms: TextTerms): Promise<Queued<TextOutcome>>;
   /** Makes one image fit for the hosted model. */
   prepareUpstream(terms: JobTerms, maxBase64Chars: number): Promise<Queued<PreparedOutcome>>;
   /**
-   * Writes the model's graph into a folder, on one worker; without weights the synthetic one.
+   * Sees to it that both towers of a model are there, on one worker.
    *
-   * @throws Problem `shutting-down` once closed; Error if the thread dies.
+   * @throws Problem `shutting-down` once closed; Error if the thread dies; DeadlineError when it takes
+   *   too long, and the worker is then lost.
    */
-  writeModel(directory: string, weights?: PublishedWeights): Promise<WrittenModel>;
+  writeModel(model: ModelToWrite): Promise<WrittenModel>;
   /**
    * Loads the model, if there is one, into every worker and runs it once in each.
    *
-   * @throws Problem `shutting-down` once closed; Error if one of them cannot.
+   * @throws Problem `shutting-down` once closed, `model-unavailable` for a model that cannot be used;
+   *   Error if one of them cannot.
    */
   warmUp(model: ClipModelFile | undefined): Promise<void>;
+  /** Asks every idle worker for a sign of life: one that is silent is lost, one that has died is warmed up. */
+  checkWorkers(): void;
   /** Jobs that wait for a worker. */
   waiting(): number;
   /** ms until a job that arrives now would start, from the rate measured so far. */
@@ -67,12 +86,15 @@ export function createBatcher(options: BatcherOptions): Batcher {
   let closed = false;
 
   function dispatch(): void {
+    const textSeat = seats.find((seat) => !seat.isLost());
     for (const seat of seats.filter((one) => one.isFree())) {
-      const jobs = takeJobs(queue, seat.isWarm(), maxBatch);
-      if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs));
+      const jobs = takeJobs(queue, seat.isWarm(), seat === textSeat, maxBatch);
+      const onLost = () => refuse(jobs);
+      if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs), onLost);
     }
-    const isIdle = seats.every((seat) => seat.isFree() || seat.isLost());
-    if (closed && isIdle && queue.length === 0) drained.resolve();
+    if (seats.length > 0 && seats.every((seat) => seat.isLost())) refuse(queue.splice(0));
+    const isIdle = queue.length === 0 && seats.every((seat) => seat.isFree() || seat.isLost());
+    if (closed && isIdle) drained.resolve();
   }
 
   async function runJobs(worker: Worker, jobs: readonly Job[]): Promise<void> {
@@ -84,14 +106,12 @@ export function createBatcher(options: BatcherOptions): Batcher {
       for (const job of jobs) job.settle(asError(error));
       throw error;
     }
+    if (jobs[0]?.kind === "embed-text") return;
     const tookMs = (performance.now() - startedAt) / jobs.length;
     msPerImage = msPerImage === 0 ? tookMs : msPerImage + rateWeight * (tookMs - msPerImage);
   }
 
-  async function enqueue<Outcome>(
-    terms: JobTerms,
-    toJob: (settle: Settle<Outcome>, started: () => void) => Job,
-  ): Promise<Queued<Outcome>> {
+  async function enqueue<Outcome>(terms: Terms, toJob: ToJob<Outcome>): Promise<Queued<Outcome>> {
     if (closed) throw stopping();
     const enqueuedAt = performance.now();
     let startedAt = enqueuedAt;
@@ -113,23 +133,24 @@ export function createBatcher(options: BatcherOptions): Batcher {
   }
 
   return {
-    embed: (terms) =>
-      enqueue(terms, (settle, started) => {
-        return { kind: "embed", image: terms.image, settle, started };
-      }),
-    prepareUpstream: (terms, maxBase64Chars) =>
-      enqueue(terms, (settle, started) => {
-        return { kind: "prepare", image: terms.image, maxBase64Chars, settle, started };
-      }),
-    writeModel: async (directory, weights) => {
+    embed: (terms) => enqueue(terms, embedJob(terms)),
+    embedText: (terms) => enqueue(terms, embedTextJob(terms)),
+    prepareUpstream: (terms, maxBase64Chars) => enqueue(terms, prepareJob(terms, maxBase64Chars)),
+    writeModel: async (model) => {
       if (closed) throw stopping();
       const [seat] = seats;
       if (seat === undefined) throw new Error("there is no worker");
-      return await seat.errand((worker) => worker.run({ kind: "write-model", weights, directory }));
+      return await seat.errand((worker) => {
+        const written = worker.run({ kind: "write-model", model });
+        return inTime(written, options.writeModelTimeoutMs, "writing the model took too long");
+      });
     },
     warmUp: async (model) => {
       if (closed) throw stopping();
       await Promise.all(seats.map((seat) => seat.warmUp(model)));
+    },
+    checkWorkers: () => {
+      for (const seat of seats) seat.check();
     },
     waiting: () => queue.length,
     expectedWaitMs: () => (queue.length * msPerImage) / Math.max(1, seats.length),
@@ -142,24 +163,46 @@ export function createBatcher(options: BatcherOptions): Batcher {
   };
 }
 
-/** Takes the oldest job that can be done, and with an image to embed the others that wait. */
-function takeJobs(queue: Job[], warm: boolean, maxBatch: number): Job[] {
-  const oldest = queue.find((job) => job.kind === "prepare" || warm);
+/** Makes the job of somebody who waits for its outcome. */
+type ToJob<Outcome> = (settle: Settle<Outcome>, started: () => void) => Job;
+
+function embedJob({ image }: JobTerms): ToJob<EmbedOutcome> {
+  return (settle, started) => ({ kind: "embed", image, settle, started });
+}
+
+function embedTextJob({ text, model }: TextTerms): ToJob<TextOutcome> {
+  return (settle, started) => ({ kind: "embed-text", text, model, settle, started });
+}
+
+function prepareJob({ image }: JobTerms, maxBase64Chars: number): ToJob<PreparedOutcome> {
+  return (settle, started) => ({ kind: "prepare", image, maxBase64Chars, settle, started });
+}
+
+/** Takes the oldest job that can be done, and with something to embed the others of its kind that wait. */
+function takeJobs(queue: Job[], warm: boolean, takesTexts: boolean, maxBatch: number): Job[] {
+  const can = { prepare: true, embed: warm, "embed-text": warm && takesTexts };
+  const oldest = queue.find((job) => can[job.kind]);
   if (oldest === undefined) return [];
   const taken =
     oldest.kind === "prepare"
       ? [oldest]
-      : queue.filter((job) => job.kind === "embed").slice(0, maxBatch);
+      : queue.filter((job) => job.kind === oldest.kind).slice(0, maxBatch);
   for (const job of taken) queue.splice(queue.indexOf(job), 1);
   return taken;
 }
 
 /** Runs jobs that share one task, and settles each with its own outcome. */
 async function runTask(worker: Worker, jobs: readonly Job[], decode: DecodeOptions): Promise<void> {
-  const transfer = jobs.flatMap(({ image }) =>
-    image.kind === "memory" ? [image.bytes.buffer] : [],
-  );
   const [first] = jobs;
+  if (first?.kind === "embed-text") {
+    const same = jobs.filter((job) => job.kind === "embed-text");
+    const texts = same.map((job) => job.text);
+    const outcomes = await worker.run({ kind: "embed-texts", model: first.model, texts });
+    return settleEach(same, outcomes);
+  }
+  const transfer = jobs.flatMap((job) =>
+    "image" in job && job.image.kind === "memory" ? [job.image.bytes.buffer] : [],
+  );
   if (first?.kind === "prepare") {
     const { image, maxBase64Chars } = first;
     const task = { kind: "prepare-upstream", image, decode, maxBase64Chars } as const;
@@ -169,9 +212,21 @@ async function runTask(worker: Worker, jobs: readonly Job[], decode: DecodeOptio
   const embeds = jobs.filter((job) => job.kind === "embed");
   const images = embeds.map((job) => job.image);
   const outcomes = await worker.run({ kind: "embed-images", images, decode }, transfer);
-  embeds.forEach((job, index) => {
+  settleEach(embeds, outcomes);
+}
+
+function settleEach<Outcome>(
+  jobs: readonly { readonly settle: Settle<Outcome> }[],
+  outcomes: readonly Outcome[],
+): void {
+  jobs.forEach((job, index) => {
     job.settle(outcomes[index] ?? new Error("a worker answered too few outcomes"));
   });
+}
+
+/** No worker is left for them, and another instance can take them. */
+function refuse(jobs: readonly Job[]): void {
+  for (const job of jobs) job.settle(stopping());
 }
 
 function asError(error: unknown): Error {

@@ -1,59 +1,72 @@
-/** CLIP on this host: the model's way into the workers, and its images through the queue. */
+/** CLIP on this host: the model's way into the workers, and its images and texts through the queue. */
 import { Problem, stackOf } from "../errors.ts";
-import type { Log } from "../log.ts";
-import type { BackendOutcome, BackendState, ImageBackend } from "./backend.ts";
+import { modelsFolderFault } from "../models/folder-fault.ts";
+import type { BackendOutcome, BackendState, ImageBackend, TextBackend } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
-import type { EmbedOutcome, PublishedWeights } from "./protocol.ts";
+import { type ClipFilesOptions, obtainClipFiles } from "./clip-files.ts";
+import type { ClipTextModelFile, EmbedOutcome, PixelInput } from "./protocol.ts";
 
-export interface ClipOptions {
-  /** What requests call the model, such as `clip-ViT-B-32`. */
-  readonly id: string;
+export interface ClipOptions extends ClipFilesOptions {
   /** Length of its vectors. */
   readonly dimensions: number;
-  /** Pixels of its square input. */
-  readonly side: number;
-  /** The published weights, which somebody must have put on this host; undefined for synthetic ones. */
-  readonly weights: PublishedWeights | undefined;
-  /** Folder under which the model's graph is made. */
-  readonly modelsDir: string;
+  /** What it wants its pixels to be. */
+  readonly input: PixelInput;
   /** onnxruntime threads of each worker. */
   readonly threadsPerWorker: number;
   readonly batcher: Batcher;
-  readonly log: Log;
 }
 
-export interface ClipBackend extends ImageBackend {
-  /** Makes or finds the weights, and warms every worker up. Never throws: `state` says how it went. */
-  load(): Promise<void>;
+/** How the model is loaded. */
+export interface LoadTerms {
+  /** Whether a download that failed is tried again, as often as it takes. */
+  readonly keepsTrying: boolean;
+  /** Ends the loading; what was downloaded stays for the next time. */
+  readonly signal: AbortSignal;
+}
+
+export interface ClipBackend extends ImageBackend, TextBackend {
+  /**
+   * Finds, downloads or makes the weights, and warms every worker up; nothing where it is ready already.
+   * Never throws: `state` says how it went.
+   */
+  load(terms: LoadTerms): Promise<void>;
 }
 
 /** Makes the backend; nothing is loaded before `load`. */
 export function createClip(options: ClipOptions): ClipBackend {
-  const { batcher, dimensions, id, log, side, threadsPerWorker: threads, weights } = options;
-  const exactId = options.weights === undefined ? `${id}@synthetic` : id;
+  const { batcher, dimensions, id, input, log, threadsPerWorker: threads, weights } = options;
+  const { exactId } = weights;
   let state: BackendState = { kind: "loading", why: "The weights are being prepared." };
+  let textModel: ClipTextModelFile | undefined;
 
-  async function load(): Promise<void> {
+  /** Logs why the model could not be loaded. @returns one sentence for callers. */
+  function tellFailure(error: unknown): string {
+    const fault = error instanceof Problem ? error.message : modelsFolderFault(error);
+    log.error("the model could not be loaded", { model: exactId, error: fault ?? stackOf(error) });
+    return fault ?? "The model could not be loaded: the log says why.";
+  }
+
+  async function load(terms: LoadTerms): Promise<void> {
+    if (state.kind === "ready") return;
     const startedAt = performance.now();
     try {
-      if (weights === undefined) {
+      if (weights.isSynthetic) {
         log.warn("the weights are synthetic: vectors mean nothing", { model: exactId });
       }
-      const written = await batcher.writeModel(options.modelsDir, weights);
-      if ("unavailable" in written) {
-        state = { kind: "unavailable", why: `${written.unavailable} ${howToGetWeights(id)}` };
-        log.warn("the model is not available", { model: id, why: state.why });
-        await batcher.warmUp(undefined);
-        return;
-      }
-      const { imageTower } = written;
-      await batcher.warmUp({ imageTower, dimensions, side, threads });
+      const onState = (next: BackendState) => {
+        state = next;
+      };
+      const files = await obtainClipFiles(options, { ...terms, onState });
+      if (files === undefined) return;
+      const { imageTower, textTower } = files;
+      textModel = { textTower, dimensions, threads };
+      await batcher.warmUp({ imageTower, dimensions, ...input, threads });
       state = { kind: "ready" };
       log.info("model ready", { model: exactId, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
+      if (terms.signal.aborted) return;
       if (error instanceof Problem && error.code === "shutting-down") return;
-      state = { kind: "unavailable", why: "The model could not be loaded: the log says why." };
-      log.error("the model could not be loaded", { model: exactId, error: stackOf(error) });
+      state = { kind: "unavailable", why: tellFailure(error) };
     }
   }
 
@@ -70,6 +83,12 @@ export function createClip(options: ClipOptions): ClipBackend {
     embed: async ({ image, signal, deadline }) => {
       const { outcome, queueMs } = await batcher.embed({ image, signal, deadline });
       return toBackendOutcome(outcome, queueMs, exactId);
+    },
+    embedText: async (job) => {
+      if (textModel === undefined) throw new Error("a text before the model is loaded");
+      const { outcome, queueMs } = await batcher.embedText({ ...job, model: textModel });
+      const { vector, truncated, inferMs: infer } = outcome;
+      return { model: exactId, vector, truncated, timings: { queue: queueMs, infer } };
     },
   };
 }
@@ -88,9 +107,5 @@ function toBackendOutcome(outcome: EmbedOutcome, queueMs: number, model: string)
 }
 
 function retryOf(state: BackendState): { readonly retryAfterS?: number } {
-  return state.kind === "loading" ? { retryAfterS: 5 } : {};
-}
-
-function howToGetWeights(id: string): string {
-  return `Put the published file into models/${id}/, as the README says; or start with CLIP_WEIGHTS=synthetic to try the service without it, or ask for another model with ?model=.`;
+  return state.kind === "loading" ? { retryAfterS: state.retryAfterS ?? 5 } : {};
 }

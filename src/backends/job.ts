@@ -1,14 +1,30 @@
 /** A job that waits for a worker, and whatever may end its waiting: an answer, its deadline, its caller. */
-import type { EmbedOutcome, ImageBytes, PreparedOutcome } from "./protocol.ts";
+import type {
+  ClipTextModelFile,
+  EmbedOutcome,
+  ImageBytes,
+  PreparedOutcome,
+  TextOutcome,
+} from "./protocol.ts";
 
-/** What a caller asks of the queue. */
-export interface JobTerms {
-  /** Given away: `memory` bytes come back in the outcome. */
-  readonly image: ImageBytes;
+/** How long a job may take. */
+export interface Terms {
   /** Drops a waiting job; the result of a running one is thrown away. */
   readonly signal: AbortSignal;
   /** `performance.now()` after which the job is given up. */
   readonly deadline: number;
+}
+
+/** What a caller asks of the queue for an image. */
+export interface JobTerms extends Terms {
+  /** Given away: `memory` bytes come back in the outcome. */
+  readonly image: ImageBytes;
+}
+
+/** What a caller asks of the queue for a text. */
+export interface TextTerms extends Terms {
+  readonly text: string;
+  readonly model: ClipTextModelFile;
 }
 
 /** One end of a job: called once at most, later calls do nothing. */
@@ -16,13 +32,23 @@ export type Settle<Outcome> = (result: Outcome | Error) => void;
 
 /** A job in the queue or in a worker. */
 export type Job = {
-  readonly image: ImageBytes;
   /** Called when a worker takes the job. */
   readonly started: () => void;
 } & (
-  | { readonly kind: "embed"; readonly settle: Settle<EmbedOutcome> }
+  | {
+      readonly kind: "embed";
+      readonly image: ImageBytes;
+      readonly settle: Settle<EmbedOutcome>;
+    }
+  | {
+      readonly kind: "embed-text";
+      readonly text: string;
+      readonly model: ClipTextModelFile;
+      readonly settle: Settle<TextOutcome>;
+    }
   | {
       readonly kind: "prepare";
+      readonly image: ImageBytes;
       readonly maxBase64Chars: number;
       readonly settle: Settle<PreparedOutcome>;
     }
@@ -35,7 +61,7 @@ export type Job = {
  * @throws the error of `expired` at the deadline, and the signal's reason when the caller leaves.
  */
 export function withTerms<Outcome>(
-  { signal, deadline }: JobTerms,
+  { signal, deadline }: Terms,
   expired: () => Error,
   start: (settle: Settle<Outcome>) => void,
   onEnd: () => void,

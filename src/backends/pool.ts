@@ -24,6 +24,8 @@ export interface Worker {
     task: Extract<Task, { kind: Kind }>,
     transfer?: readonly ArrayBuffer[],
   ): Promise<Answers[Kind]>;
+  /** Calls back when the thread has died, and a cold one takes its place. */
+  onDeath(listener: () => void): void;
   /** Ends the thread once its task is done. */
   close(): Promise<void>;
 }
@@ -46,6 +48,8 @@ export function startWorker(files: WorkerFiles): Worker {
   return {
     run: (task, transfer = []) =>
       piscina.run(move({ [transferableSymbol]: transfer, [valueSymbol]: task })),
+    // Told in the middle of piscina's own bookkeeping, in which no task may be given to it.
+    onDeath: (listener) => void piscina.on("workerDestroy", () => queueMicrotask(listener)),
     close: () => piscina.close({ force: false }),
   };
 }

@@ -4,6 +4,10 @@
  */
 import type { ProblemCode } from "../errors.ts";
 import type { ImageFormat } from "../image/signature.ts";
+import type { Normalization } from "../image/tensor.ts";
+import type { FileFacts } from "../models/checked-files.ts";
+import type { ClipArchitecture } from "../models/onnx/architecture.ts";
+import type { ModelFiles } from "../models/prepared.ts";
 
 /** An image's bytes as received: in memory, or in a file that nobody changes meanwhile. */
 export type ImageBytes =
@@ -18,40 +22,66 @@ export interface DecodeOptions {
   readonly orientation: "apply" | "ignore";
 }
 
+/** What a model wants its pixels to be. */
+export interface PixelInput extends Normalization {
+  /** Pixels of its square input. */
+  readonly side: number;
+}
+
 /** Where a prepared model lies, and how to run it. */
-export interface ClipModelFile {
+export interface ClipModelFile extends PixelInput {
   /** ONNX file of the image tower: `pixel_values` [n, 3, side, side] → `image_embeds` [n, dimensions]. */
   readonly imageTower: string;
   /** Length of an embedding. */
   readonly dimensions: number;
-  /** Pixels of the model's square input. */
-  readonly side: number;
   /** onnxruntime's intra-op threads of this worker. */
   readonly threads: number;
 }
 
-/** A safetensors file that somebody put on this host, and what it must be. */
-export interface PublishedWeights {
-  readonly path: string;
-  readonly bytes: number;
-  /** Lower-case hex. */
-  readonly sha256: string;
+/** A model's text tower, and how to run it. */
+export interface ClipTextModelFile {
+  /** ONNX file: `input_ids` int64 [n, length] → `text_embeds` [n, dimensions]. */
+  readonly textTower: string;
+  /** Length of an embedding. */
+  readonly dimensions: number;
+  /** onnxruntime's intra-op threads of this worker. */
+  readonly threads: number;
 }
+
+/** A model that is to be ready to run, and what from. */
+export interface ModelToWrite {
+  /** Folder of its towers, and of the record that says that they are unchanged. */
+  readonly folder: string;
+  readonly from: TowerSource;
+}
+
+/** What a model's two towers come from. */
+export type TowerSource = { readonly architecture: ClipArchitecture } & (
+  | { readonly kind: "seed" }
+  /** A safetensors file; no path where it is not here: then only what was written from it earlier will do. */
+  | ({ readonly kind: "weights"; readonly path: string | undefined } & FileFacts)
+  /** A published pair of ONNX files, which is served as it stands. */
+  | {
+      readonly kind: "onnx";
+      readonly files: ModelFiles;
+      readonly image: FileFacts;
+      readonly text: FileFacts;
+    }
+);
 
 /** The ONNX files of both towers, or one sentence about why there are none. */
 export type WrittenModel =
-  | { readonly imageTower: string; readonly textTower: string }
-  | { readonly unavailable: string };
+  /** `warning`: one sentence about something that somebody should know. */
+  (ModelFiles & { readonly warning?: string }) | { readonly unavailable: string };
 
 /** What a worker is asked to do. */
 export type Task =
+  | { readonly kind: "ping" }
   | { readonly kind: "warm-up"; readonly model: ClipModelFile | undefined }
   | {
+      /** Sees to it that both towers are there: they are checked, or written. */
       readonly kind: "write-model";
-      /** Where the weights come from; undefined for the synthetic ones. */
-      readonly weights: PublishedWeights | undefined;
-      /** Folder under which the towers are written, unless they are there. */
-      readonly directory: string;
+      readonly model: ModelToWrite;
     }
   | {
       readonly kind: "embed-images";
@@ -60,11 +90,26 @@ export type Task =
       readonly decode: DecodeOptions;
     }
   | {
+      readonly kind: "embed-texts";
+      /** Loaded with the first task that names it, and kept. */
+      readonly model: ClipTextModelFile;
+      /** One text or more; whatever is too long for the model is cut. */
+      readonly texts: readonly string[];
+    }
+  | {
       readonly kind: "prepare-upstream";
       readonly image: ImageBytes;
       readonly decode: DecodeOptions;
       /** Characters that the image may have as base64. */
       readonly maxBase64Chars: number;
+    }
+  | {
+      /** Prepares images and texts as for the model, but only tells what it would be fed. */
+      readonly kind: "read-inputs";
+      readonly images: readonly ImageBytes[];
+      readonly texts: readonly string[];
+      readonly decode: DecodeOptions;
+      readonly input: PixelInput;
     };
 
 /** Facts about bytes that decoded as an image. */
@@ -102,6 +147,16 @@ export interface EmbedOutcome {
   readonly timings: WorkerTimings;
 }
 
+/** Outcome of one text of an `embed-texts`. */
+export interface TextOutcome {
+  /** float32, [dimensions], as the model gives it. */
+  readonly vector: Float32Array<ArrayBuffer>;
+  /** Whether the end of the text was left out. */
+  readonly truncated: boolean;
+  /** Milliseconds that the batch took in the worker. */
+  readonly inferMs: number;
+}
+
 /** Outcome of a `prepare-upstream`. */
 export interface PreparedOutcome {
   readonly facts?: ImageFacts;
@@ -112,10 +167,29 @@ export interface PreparedOutcome {
   readonly timings: WorkerTimings;
 }
 
+/** What a model would be fed for an image. */
+export interface ImageInput {
+  readonly facts: ImageFacts;
+  /** Lower-case hex digest of its pixel values: float32, little-endian, [3, side, side]. */
+  readonly pixelValuesSha256: string;
+}
+
+/** Outcome of a `read-inputs`, in the order of its images and texts. */
+export interface ModelInputs {
+  readonly images: readonly (ImageInput | { readonly problem: ProblemMessage })[];
+  /** Of each text, start and end token included. */
+  readonly tokenIds: readonly (readonly number[])[];
+}
+
 /** What each kind of task answers. */
 export interface Answers {
-  readonly "warm-up": { readonly warmUpMs: number };
+  /** Whether the thread holds a model: one that took a dead one's place holds none. */
+  readonly ping: { readonly isWarm: boolean };
+  /** A model that cannot be used is a problem. */
+  readonly "warm-up": { readonly warmUpMs: number } | { readonly problem: ProblemMessage };
   readonly "write-model": WrittenModel;
   readonly "embed-images": readonly EmbedOutcome[];
+  readonly "embed-texts": readonly TextOutcome[];
   readonly "prepare-upstream": PreparedOutcome;
+  readonly "read-inputs": ModelInputs;
 }

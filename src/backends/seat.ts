@@ -1,4 +1,6 @@
 /** A worker and what it is at: one piece of work at a time, warm-ups, and its return after a failure. */
+import { messageOf, Problem } from "../errors.ts";
+import type { Log } from "../log.ts";
 import { DeadlineError, inTime } from "./deadline.ts";
 import type { Worker } from "./pool.ts";
 import type { ClipModelFile } from "./protocol.ts";
@@ -9,6 +11,9 @@ export interface SeatOptions {
   readonly hangTimeoutMs: number;
   /** ms; a worker that is not warm by then is given up. */
   readonly warmUpTimeoutMs: number;
+  /** ms; an idle worker that does not answer by then hangs too. */
+  readonly pingTimeoutMs: number;
+  readonly log: Pick<Log, "warn">;
   /** Called when the worker hangs or cannot be warmed up again: the process must drain and restart. */
   readonly onWorkerLost: (cause: Error) => void;
   /** Called each time the seat is free and has no errand left, and when it is lost. */
@@ -21,14 +26,21 @@ export interface Seat {
   isLost(): boolean;
   /** Whether its session holds a model. */
   isWarm(): boolean;
-  /** Occupies the free seat; after work that throws, the worker is warmed up again. */
-  occupy(work: (worker: Worker) => Promise<void>): void;
+  /**
+   * Occupies the free seat; after work that throws, the worker is warmed up again.
+   *
+   * @param onLost called when the work hangs, and will never end.
+   */
+  occupy(work: (worker: Worker) => Promise<void>, onLost: () => void): void;
+  /** Asks an idle worker for a sign of life, and warms it up again if it has lost its model. */
+  check(): void;
   /** Does something on this worker as soon as it is free. */
   errand<T>(work: (worker: Worker) => Promise<T>): Promise<T>;
   /**
    * Loads a model, or none, and runs it once.
    *
-   * @throws DeadlineError when that takes too long; the seat is then lost.
+   * @throws DeadlineError when that takes too long, and the seat is then lost; Problem for a model that
+   *   cannot be used.
    */
   warmUp(model: ClipModelFile | undefined): Promise<void>;
   /** Ends the thread of a free seat. A lost one is left alone: ending it would abort the process. */
@@ -38,24 +50,33 @@ export interface Seat {
 /** Makes the seat of one worker. */
 export function createSeat(options: SeatOptions): Seat {
   const { worker, onChange, onWorkerLost } = options;
-  const errands: (() => Promise<void>)[] = [];
-  let busy = false;
-  let lost = false;
-  let loaded: ClipModelFile | undefined;
+  const turns = createTurns(onChange);
+  const session = createSession(options);
+  let isLost = false;
+  let isClosed = false;
 
-  async function settle(work: Promise<void>): Promise<void> {
+  /** Sees work to its end, whatever that is, so that the seat can be offered again. */
+  async function settle(
+    work: Promise<void>,
+    { timeoutMs, fault, onLost }: { timeoutMs: number; fault: string; onLost: () => void },
+  ): Promise<void> {
     try {
-      await inTime(work, options.hangTimeoutMs, "a worker hangs in native code");
+      await inTime(work, timeoutMs, fault);
     } catch (error) {
-      if (error instanceof DeadlineError) await abandon(error);
-      else if (loaded !== undefined) await revive(loaded);
+      if (error instanceof DeadlineError) {
+        onLost();
+        await abandon(error);
+      } else await revive(error);
     }
   }
 
   /** A thread that died was replaced by a cold one, so the model is loaded again. */
-  async function revive(model: ClipModelFile): Promise<void> {
+  async function revive(why: unknown): Promise<void> {
+    const model = session.model();
+    if (model === undefined) return;
+    options.log.warn("a worker is warmed up again", { cause: messageOf(why) });
     try {
-      await load(model);
+      await session.load(model);
     } catch (cause) {
       const error = new Error("a worker could not be warmed up again", { cause });
       if (cause instanceof DeadlineError) await abandon(error);
@@ -65,55 +86,98 @@ export function createSeat(options: SeatOptions): Seat {
 
   /** Never returns, so that the seat stays taken: its thread is still inside. */
   function abandon(error: Error): Promise<never> {
-    lost = true;
+    isLost = true;
     onWorkerLost(error);
     onChange();
     return new Promise(() => {});
   }
 
-  async function load(model: ClipModelFile | undefined): Promise<void> {
-    loaded = undefined;
-    const task = worker.run({ kind: "warm-up", model });
-    await inTime(task, options.warmUpTimeoutMs, "a worker did not become ready");
-    loaded = model;
-  }
-
-  function begin(work: Promise<void>): void {
-    busy = true;
-    void work.then(() => {
-      busy = false;
-      const next = errands.shift();
-      if (next === undefined) onChange();
-      else begin(next());
-    });
-  }
-
-  function errand<T>(work: (worker: Worker) => Promise<T>): Promise<T> {
+  async function errand<T>(work: (worker: Worker) => Promise<T>): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    const run = async () => {
+    turns.add(async () => {
       try {
         resolve(await work(worker));
       } catch (error) {
         reject(error);
         if (error instanceof DeadlineError) await abandon(error);
       }
-    };
-    if (busy) errands.push(run);
-    else begin(run());
-    return promise;
+    });
+    return await promise;
+  }
+
+  async function ping(): Promise<void> {
+    const { isWarm } = await worker.run({ kind: "ping" });
+    if (!isWarm && session.model() !== undefined) throw new Error("its thread was replaced");
+  }
+
+  worker.onDeath(() => {
+    // Work under way fails by itself, and is followed by a warm-up.
+    if (!turns.isTaken() && !isClosed) turns.add(() => revive("its thread died while it was idle"));
+  });
+
+  return {
+    isFree: () => !turns.isTaken(),
+    isLost: () => isLost,
+    isWarm: () => session.model() !== undefined,
+    occupy: (work, onLost) => {
+      const terms = { timeoutMs: options.hangTimeoutMs, fault: "a worker hangs in native code" };
+      turns.add(() => settle(work(worker), { ...terms, onLost }));
+    },
+    check: () => {
+      if (turns.isTaken() || isClosed) return;
+      const terms = { timeoutMs: options.pingTimeoutMs, fault: "an idle worker is silent" };
+      turns.add(() => settle(ping(), { ...terms, onLost: () => {} }));
+    },
+    errand,
+    warmUp: (model) => errand(() => session.load(model)),
+    close: async () => {
+      isClosed = true;
+      if (isLost) return;
+      if (session.model() !== undefined) await session.load(undefined); // releases the session
+      await worker.close();
+    },
+  };
+}
+
+/** One piece of work after the other; none of them rejects. */
+function createTurns(onIdle: () => void) {
+  const waiting: (() => Promise<void>)[] = [];
+  let isTaken = false;
+
+  function begin(work: () => Promise<void>): void {
+    isTaken = true;
+    void work().then(() => {
+      isTaken = false;
+      const next = waiting.shift();
+      if (next === undefined) onIdle();
+      else begin(next);
+    });
   }
 
   return {
-    isFree: () => !busy,
-    isLost: () => lost,
-    isWarm: () => loaded !== undefined,
-    occupy: (work) => begin(settle(work(worker))),
-    errand,
-    warmUp: (model) => errand(() => load(model)),
-    close: async () => {
-      if (lost) return;
-      if (loaded !== undefined) await load(undefined); // releases the session
-      await worker.close();
+    isTaken: () => isTaken,
+    add: (work: () => Promise<void>): void => {
+      if (isTaken) waiting.push(work);
+      else begin(work);
+    },
+  };
+}
+
+/** What the worker's session holds. */
+function createSession({
+  worker,
+  warmUpTimeoutMs,
+}: Pick<SeatOptions, "worker" | "warmUpTimeoutMs">) {
+  let loaded: ClipModelFile | undefined;
+  return {
+    /** Undefined while none is loaded. */
+    model: () => loaded,
+    load: async (model: ClipModelFile | undefined): Promise<void> => {
+      loaded = undefined;
+      const task = worker.run({ kind: "warm-up", model });
+      const answer = await inTime(task, warmUpTimeoutMs, "a worker did not become ready");
+      if ("problem" in answer) throw new Problem(answer.problem.code, answer.problem.detail);
+      loaded = model;
     },
   };
 }

@@ -2,21 +2,65 @@
 import { messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Log } from "../log.ts";
+import type { CommandCall } from "./command-call.ts";
+import { createServiceManager, type ServiceManager } from "./service-manager.ts";
+import { hearUpgradeSignals, type TransferableService, takingOver } from "./takeover.ts";
 
 /** What is served, as far as its life is concerned. */
-export interface Servable {
-  listen(): Promise<URL>;
-  load(): Promise<void>;
+export interface Servable extends TransferableService {
+  checkWorkers(): void;
+  reload(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /** Why the service must stop. */
 export type StopReason =
   | { readonly kind: "signal"; readonly name: string }
+  | { readonly kind: "handed-over" }
   | { readonly kind: "worker-lost"; readonly cause: Error };
 
-/** Calls back once for each reason to stop, as they come. */
-export type OnStop = (stop: (reason: StopReason) => void) => void;
+/** Calls back once for each event, as they come. */
+export type Hear<Event> = (listener: (event: Event) => void) => void;
+
+/** What a service that runs hears from outside, and whom it tells. */
+export interface Outside {
+  readonly onStop: Hear<StopReason>;
+  /** Wishes to read the secrets again. */
+  readonly onReload: Hear<void>;
+  readonly manager: ServiceManager;
+  readonly log: Log;
+}
+
+/** Puts a service together, and tells of a worker that is lost for good. */
+type Compose = (given: { readonly onWorkerLost: (cause: Error) => void }) => Servable;
+
+/** @throws RangeError that names the faults of FETCH_ALLOW; Error with one sentence for whoever started it. */
+export async function runServe(call: CommandCall, compose: Compose): Promise<number> {
+  const { environment, log, options } = call;
+  const stops = createMailbox<StopReason>();
+  const reloads = createMailbox<void>();
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.on(name, () => stops.give({ kind: "signal", name }));
+  }
+  process.on("SIGHUP", () => reloads.give());
+  const onWorkerLost = (cause: Error) => stops.give({ kind: "worker-lost", cause });
+  const manager = createServiceManager(environment, process.pid, log);
+  const composed = compose({ onWorkerLost });
+  const service = options.has("takeover") ? takingOver(composed, call, manager.tookOver) : composed;
+  hearUpgradeSignals(service, call, () => stops.give({ kind: "handed-over" }));
+  return await serve(service, { onStop: stops.hear, onReload: reloads.hear, manager, log });
+}
+
+/** Events for one listener, also those that come before it listens. */
+function createMailbox<Event>() {
+  const early: Event[] = [];
+  let give = (event: Event): void => void early.push(event);
+  const hear: Hear<Event> = (listener) => {
+    give = listener;
+    for (const event of early.splice(0)) listener(event);
+  };
+  return { give: (event: Event) => give(event), hear };
+}
 
 /**
  * Listens, loads the models beside, and serves until there is a reason to stop. A second signal ends
@@ -24,7 +68,43 @@ export type OnStop = (stop: (reason: StopReason) => void) => void;
  *
  * @returns the exit code: 0 after a clean stop, 1 when it failed or a worker was lost, 130 at a second signal.
  */
-export async function serve(service: Servable, onStop: OnStop, log: Log): Promise<number> {
+export async function serve(service: Servable, outside: Outside): Promise<number> {
+  const { log, manager } = outside;
+  const { first, second } = hearStops(outside.onStop);
+  let url: URL | undefined;
+  try {
+    url = await Promise.race([service.listen(), first.then(() => undefined)]);
+  } catch (error) {
+    const failure = startFailure(error);
+    log.error(failure);
+    manager.status(failure);
+    return 1;
+  }
+  if (url !== undefined) log.info("listening", { url: url.href });
+  // To the very end: a stop has a deadline of its own, and a process that hangs in it is to be found too.
+  using _watch = manager.watch();
+  const reason = await (url === undefined ? first : runUntil(first, service, outside, url));
+  tellStop(reason, outside);
+  const code = await Promise.race([stopInTime(service, log), second]);
+  log.info("stopped", { code });
+  return reason.kind === "worker-lost" ? 1 : code;
+}
+
+function tellStop(reason: StopReason, { log, manager }: Outside): void {
+  if (reason.kind === "handed-over") {
+    // The service manager is told nothing: for it the service goes on, with another main process.
+    log.info("stopping: the new instance has the port");
+    return;
+  }
+  if (reason.kind === "signal") log.info("stopping", { signal: reason.name });
+  else
+    log.error("a worker is lost: stopping, to be started again", { cause: reason.cause.message });
+  manager.stopping();
+  manager.status(`stopping: ${reason.kind === "signal" ? reason.name : reason.cause.message}`);
+}
+
+/** The first reason to stop, and the exit code of a second signal. */
+function hearStops(onStop: Hear<StopReason>) {
   const first = Promise.withResolvers<StopReason>();
   const second = Promise.withResolvers<number>();
   let signalledAt: number | undefined;
@@ -36,21 +116,52 @@ export async function serve(service: Servable, onStop: OnStop, log: Log): Promis
     }
     first.resolve(reason);
   });
+  return { first: first.promise, second: second.promise };
+}
+
+/** Serves, and sees to the workers, to the service manager and to reloads meanwhile. */
+async function runUntil(
+  stopped: Promise<StopReason>,
+  service: Servable,
+  { onReload, manager }: Outside,
+  url: URL,
+): Promise<StopReason> {
+  let isRunning = true;
+  const tellStatus = () => {
+    if (isRunning) manager.status(statusOf(url, service));
+  };
+  const reload = async () => {
+    if (!isRunning) return;
+    manager.reloading();
+    await service.reload();
+    if (isRunning) manager.ready();
+  };
+  tellStatus();
+  manager.ready();
+  void service.load().then(tellStatus);
+  let reloads = Promise.resolve();
+  onReload(() => {
+    reloads = reloads.then(reload);
+  });
+  const beat = setInterval(() => {
+    service.checkWorkers();
+    tellStatus();
+  }, limits.beatIntervalMs);
   try {
-    const url = await service.listen();
-    log.info("listening", { url: url.href });
-  } catch (error) {
-    log.error(startFailure(error));
-    return 1;
+    return await stopped;
+  } finally {
+    isRunning = false;
+    clearInterval(beat);
   }
-  void service.load();
-  const reason = await first.promise;
-  if (reason.kind === "signal") log.info("stopping", { signal: reason.name });
-  else
-    log.error("a worker is lost: stopping, to be started again", { cause: reason.cause.message });
-  const code = await Promise.race([stopInTime(service, log), second.promise]);
-  log.info("stopped", { code });
-  return reason.kind === "signal" ? code : 1;
+}
+
+/** What `systemctl status` shows: where it listens, and how each model is. */
+function statusOf(url: URL, { backends }: Servable): string {
+  const models = backends.map(({ exactId, state }) => {
+    const { kind, ...rest } = state();
+    return "why" in rest ? `${exactId}: ${kind}: ${rest.why}` : `${exactId}: ${kind}`;
+  });
+  return [`listening on ${url.href}`, ...models].join("; ");
 }
 
 async function stopInTime(service: Servable, log: Log): Promise<number> {
@@ -73,7 +184,7 @@ function startFailure(error: unknown): string {
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   switch (code) {
     case "EADDRINUSE":
-      return "the port is taken: stop the other program, or choose another with PORT or --port";
+      return "the port is taken: stop the other program, take over from it with --takeover if it is imagesvc, or choose another with PORT or --port";
     case "EADDRNOTAVAIL":
     case "EINVAL":
     case "ENOTFOUND":

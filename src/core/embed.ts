@@ -1,5 +1,6 @@
 /** The use case: one image, however it comes, becomes one embedding or one Problem. */
 import type { ImageBackend, StageTimings } from "../backends/backend.ts";
+import type { ImageFacts } from "../backends/protocol.ts";
 import { Problem } from "../errors.ts";
 import type { Acquire, ImageSource } from "../sources/source.ts";
 import { type Downloads, type SavedFile, savedFile } from "../store/downloads.ts";
@@ -21,6 +22,8 @@ export interface Embedded {
   readonly model: string;
   /** float32, [dimensions]. */
   readonly vector: Float32Array;
+  /** Lower-case hex digest of the bytes, where the model told. */
+  readonly sha256?: string;
   /** Present when the request is one that keeps the bytes. */
   readonly saved?: SavedFile;
 }
@@ -68,8 +71,7 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
     }
     if (result instanceof Problem) return result;
     const vector = normalize ? normalizeL2(result.vector) : result.vector;
-    const saved = keep && facts !== undefined ? { saved: savedFile(facts) } : {};
-    return { model: result.model, vector, ...saved };
+    return { model: result.model, vector, ...toldOf(facts, keep) };
   }
 
   return {
@@ -88,6 +90,11 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
       }
     },
   };
+}
+
+function toldOf(facts: ImageFacts | undefined, keep: boolean): Pick<Embedded, "sha256" | "saved"> {
+  if (facts === undefined) return {};
+  return { sha256: facts.sha256, ...(keep && { saved: savedFile(facts) }) };
 }
 
 function unknownModel(model: string, backends: readonly ImageBackend[]): Problem {

@@ -2,29 +2,37 @@
 import { cors } from "@elysiajs/cors";
 import { Elysia } from "elysia";
 import { Problem } from "../errors.ts";
+import type { ApiKeyNames } from "../store/api-keys.ts";
+import { challengeOf, requireApiKey } from "./authorization.ts";
 import { callOf } from "./call.ts";
 import type { EmbeddingRoutes } from "./embedding.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { createOpenApi } from "./openapi.ts";
 import { problemResponse, toProblem } from "./problem.ts";
 import { docsRoutes } from "./routes/docs.ts";
+import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { problemRoutes } from "./routes/problems.ts";
+import { type SimilarityRoutes, similarityRoutes } from "./routes/similarity.ts";
 import { uploadRoutes } from "./routes/upload.ts";
 import { vectorizeRoutes } from "./routes/vectorize.ts";
 
-export interface AppOptions extends EmbeddingRoutes {
+export interface AppOptions extends EmbeddingRoutes, TextRoutes, SimilarityRoutes {
   /** Origins whose pages may call; `*` for all. */
   readonly corsOrigins: readonly string[];
   readonly lifecycle: Lifecycle;
+  /** The API keys of the moment; undefined where none are configured. */
+  readonly apiKeys: () => ApiKeyNames | undefined;
 }
 
 /** Makes the application. It listens to nothing by itself. */
 export function createApp(options: AppOptions) {
-  const { calls, lifecycle, embedder, corsOrigins } = options;
+  const { calls, lifecycle, embedder, corsOrigins, apiKeys } = options;
   const api = new Elysia({ normalize: false })
     .use(uploadRoutes(options))
     .use(vectorizeRoutes(options))
+    .use(embedTextRoutes(options))
+    .use(similarityRoutes(options))
     .use(healthRoutes({ backends: embedder.backends, lifecycle }));
   const openApi = createOpenApi(api);
   // Without this Elysia looks for the path behind the eleventh character of the URL: too late for `http://ml/`.
@@ -32,6 +40,8 @@ export function createApp(options: AppOptions) {
   const app = new Elysia({ normalize: false, handler })
     .use(corsFor(corsOrigins))
     .onRequest(({ request }) => {
+      const apiKeyName = requireApiKey(request, apiKeys());
+      if (apiKeyName !== undefined) callOf(calls, request).apiKeyName = apiKeyName;
       if (request.method !== "POST") return;
       refuseForeignOrigin(request, corsOrigins);
       if (lifecycle.isDraining) throw shuttingDown();
@@ -40,7 +50,10 @@ export function createApp(options: AppOptions) {
       const call = callOf(calls, request);
       const allowed = code === "NOT_FOUND" ? methodsAt(app.routes, request) : [];
       call.problem = code === "NOT_FOUND" ? notFound(request, allowed) : toProblem(error);
-      const headers = allowed.length > 0 ? { allow: allowed.join(", ") } : {};
+      const headers = {
+        ...(allowed.length > 0 && { allow: allowed.join(", ") }),
+        ...(call.problem.code === "unauthorized" && { "www-authenticate": challengeOf(request) }),
+      };
       return problemResponse(call.problem, call.requestId, headers);
     })
     .use(api)

@@ -69,8 +69,8 @@ export async function* countedBody(
 
 /** How a body is read as text. */
 interface TextOptions {
-  /** Leaves out raw CR and LF, piece by piece as they arrive. */
-  readonly dropLineBreaks?: boolean;
+  /** What to read for each raw CR and LF, such as nothing; themselves unless told. */
+  readonly lineBreak?: string;
   /** Told of every piece before it is held in memory; may throw to refuse it. */
   readonly hold?: (bytes: number) => void;
 }
@@ -83,7 +83,7 @@ interface TextOptions {
 export async function readText(
   request: Request,
   maxBytes: number,
-  { dropLineBreaks = false, hold }: TextOptions = {},
+  { lineBreak, hold }: TextOptions = {},
 ): Promise<string> {
   const decoder = new TextDecoder("utf-8", { fatal: true });
   let text = "";
@@ -91,7 +91,7 @@ export async function readText(
     for await (const chunk of countedBody(request, maxBytes)) {
       hold?.(chunk.length);
       const piece = decoder.decode(chunk, { stream: true });
-      text += dropLineBreaks ? piece.replaceAll("\n", "").replaceAll("\r", "") : piece;
+      text += lineBreak === undefined ? piece : withLineBreaks(piece, lineBreak);
     }
     return text + decoder.decode();
   } catch (error) {
@@ -102,22 +102,32 @@ export async function readText(
   }
 }
 
+function withLineBreaks(piece: string, lineBreak: string): string {
+  return piece.replaceAll("\n", lineBreak).replaceAll("\r", lineBreak);
+}
+
+/** How a body is read as JSON. */
+interface JsonOptions extends TextOptions {
+  /** Most brackets and commas. */
+  readonly maxValues?: number;
+}
+
 /**
  * A JSON body, before validation.
  *
- * @param dropLineBreaks for clients whose base64 is wrapped inside the JSON string: between tokens line
+ * @param options.lineBreak for clients whose base64 is wrapped inside the JSON string: between tokens line
  *   breaks mean nothing, and inside a string JSON forbids them, so nothing is lost.
  * @throws Problem `unsupported-media-type`, `body-too-large` or `malformed-body`.
  */
 export async function readJson(
   request: Request,
   maxBytes: number,
-  options: TextOptions = {},
+  { maxValues = limits.maxJsonValues, ...options }: JsonOptions = {},
 ): Promise<unknown> {
   requireMediaType(request, ["application/json"]);
   const text = await readText(request, maxBytes, options);
   if (text.trim() === "") throw new Problem("malformed-body", "The body is empty: send JSON.");
-  refuseManyValues(text);
+  refuseManyValues(text, maxValues);
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -130,13 +140,13 @@ export async function readJson(
  * Millions of brackets or commas would keep the parser, and with it everybody else, busy for seconds:
  * they are counted first, which takes a few ms even for the largest body. Those inside strings count too.
  */
-function refuseManyValues(text: string): void {
-  let left = limits.maxJsonValues;
+function refuseManyValues(text: string, maxValues: number): void {
+  let left = maxValues;
   for (const mark of ["[", "{", ","]) {
     for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) {
       left -= 1;
       if (left < 0) {
-        const detail = `The body holds more than ${limits.maxJsonValues} values: send only the documented fields.`;
+        const detail = `The body holds more than ${maxValues} values: send only the documented fields.`;
         throw new Problem("malformed-body", detail);
       }
     }

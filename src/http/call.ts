@@ -23,6 +23,8 @@ export interface Call {
   readonly keepOpen: () => void;
   /** The model that answered, for the log. */
   model: string | undefined;
+  /** Name of the API key that the client came with, for the log. */
+  apiKeyName: string | undefined;
 }
 
 /** The calls under way, by their request. */
@@ -39,6 +41,7 @@ export function beginCall(request: Request, keepOpen: () => void): Call {
     ticket: undefined,
     problem: undefined,
     model: undefined,
+    apiKeyName: undefined,
   };
 }
 

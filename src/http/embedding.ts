@@ -1,7 +1,8 @@
-/** What the four documented requests share: from a validated request to a vector, or a thrown Problem. */
+/** What the requests for vectors share: from a validated request to a vector, or a thrown Problem. */
 import type { Embedded, Embedder, EmbedInput } from "../core/embed.ts";
 import { Problem, type ProblemCode } from "../errors.ts";
 import { limits } from "../limits.ts";
+import type { ImageSource } from "../sources/source.ts";
 import { toShortestDecimals } from "../vector/encoding.ts";
 import { type Calls, callOf } from "./call.ts";
 import type { Readers } from "./readers.ts";
@@ -11,6 +12,8 @@ export interface EmbeddingRoutes {
   readonly embedder: Embedder;
   readonly calls: Calls;
   readonly readers: Readers;
+  /** The model of the CLIP family that runs here. */
+  readonly localModel: string;
 }
 
 /** The query as Elysia has validated it. */
@@ -60,26 +63,58 @@ export function echoedFilename(name: string): string {
   return Array.from(printable).slice(0, limits.maxFilenameChars).join("");
 }
 
-/** The problems that every request for a vector can meet. */
-export const embeddingProblems = [
+/** What brings one image in one of two ways, as Elysia has validated it. */
+interface OneImage {
+  readonly image_url?: string | null | undefined;
+  readonly image_base64?: string | null | undefined;
+}
+
+/**
+ * The image of a request that takes a URL or base64.
+ *
+ * @throws Problem `validation-failed` unless it brings exactly one.
+ */
+export function imageSourceOf({ image_url, image_base64 }: OneImage): ImageSource {
+  const url = image_url ?? undefined;
+  const text = image_base64 ?? undefined;
+  if (url !== undefined && text === undefined) return { kind: "url", url };
+  if (text !== undefined && url === undefined) return { kind: "base64", text };
+  const message = "expected exactly one of image_url and image_base64";
+  const detail = "Send exactly one of image_url and image_base64.";
+  throw new Problem("validation-failed", detail, { faults: [{ pointer: "", message }] });
+}
+
+/** The problems that every request for vectors can meet. */
+export const modelProblems = [
   "malformed-body",
+  "unauthorized",
   "forbidden-origin",
   "body-too-large",
-  "too-many-pixels",
   "unsupported-media-type",
-  "unsupported-image",
   "validation-failed",
   "unknown-model",
-  "undecodable-image",
   "internal-error",
-  "upstream-error",
-  "upstream-unauthorized",
   "overloaded",
   "model-unavailable",
-  "upstream-rate-limited",
   "shutting-down",
-  "upstream-timeout",
   "inference-timeout",
+] as const satisfies readonly ProblemCode[];
+
+/** Those of a request that brings an image. */
+export const imageProblems = [
+  "too-many-pixels",
+  "unsupported-image",
+  "undecodable-image",
+] as const satisfies readonly ProblemCode[];
+
+/** The problems that every request for an image's vector can meet. */
+export const embeddingProblems = [
+  ...modelProblems,
+  ...imageProblems,
+  "upstream-error",
+  "upstream-unauthorized",
+  "upstream-rate-limited",
+  "upstream-timeout",
 ] as const satisfies readonly ProblemCode[];
 
 /** Those of a request that brings a URL. */

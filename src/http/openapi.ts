@@ -6,6 +6,7 @@
 import { swagger } from "@elysiajs/swagger";
 import { type AnyElysia, Elysia } from "elysia";
 import { description, version } from "../../package.json" with { type: "json" };
+import { isOpenPath } from "./authorization.ts";
 
 type Json = string | number | boolean | null | readonly Json[] | JsonObject;
 interface JsonObject {
@@ -17,6 +18,16 @@ const requestMediaTypes: Readonly<Record<string, readonly string[]>> = {
   "/upload": ["application/x-www-form-urlencoded", "multipart/form-data"],
   "/vectorize-image-upload": ["multipart/form-data"],
 };
+
+/** The document is the same with API keys and without: so a key is shown as something that may be needed. */
+const securitySchemes = {
+  bearer: {
+    type: "http",
+    scheme: "bearer",
+    description: "Needed where the operator has configured API keys, and ignored elsewhere.",
+  },
+};
+const optionalKey: Json = [{}, { bearer: [] }];
 
 /** Makes the document at the first call and keeps its text. */
 export function createOpenApi(api: AnyElysia): () => Promise<string> {
@@ -38,7 +49,8 @@ async function render(api: AnyElysia): Promise<string> {
     mapValues(asObject(item), (operation) => putRight(path, asObject(operation))),
   ]);
   // 3.1 is the first version whose schemas know `const` and `examples`, as TypeBox writes them.
-  const fixed = { ...document, openapi: "3.1.0", paths: Object.fromEntries(paths) };
+  const components = { ...objectAt(document, "components"), securitySchemes };
+  const fixed = { ...document, openapi: "3.1.0", components, paths: Object.fromEntries(paths) };
   return JSON.stringify(plainSchemas(fixed), null, 2);
 }
 
@@ -46,9 +58,12 @@ function putRight(path: string, operation: JsonObject): JsonObject {
   const responses = mapValues(objectAt(operation, "responses"), (response, status) => {
     const mediaType =
       Number(status) >= 400 && path !== "/readyz" ? "application/problem+json" : "application/json";
-    return { description: "Done.", ...withMediaTypes(asObject(response), [mediaType]) };
+    // The plugin leaves the alternatives of an answer's schema beside it, too.
+    const { anyOf, ...described } = asObject(response);
+    return { description: "Done.", ...withMediaTypes(described, [mediaType]) };
   });
-  const fixed: Record<string, Json> = { ...operation, responses };
+  const security = isOpenPath(path) ? [] : optionalKey;
+  const fixed: Record<string, Json> = { ...operation, responses, security };
   if (operation["requestBody"] !== undefined) {
     const mediaTypes = requestMediaTypes[path] ?? ["application/json"];
     fixed["requestBody"] = {

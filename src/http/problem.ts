@@ -70,12 +70,25 @@ function validationFailed(error: ValidationError): Problem {
 /** One fault a field, in words that do not echo the value. */
 function faultsOf(error: ValidationError): readonly FieldFault[] {
   const faults = new Map<string, FieldFault>();
-  for (const one of error.all) {
-    if (!("path" in one) || faults.has(one.path)) continue;
+  for (const one of error.all.flatMap(itemsOf)) {
+    if (faults.has(one.path)) continue;
     const message = one.value === undefined ? "it is missing" : expectationOf(one);
     faults.set(one.path, { pointer: one.path, message });
   }
   return [...faults.values()];
+}
+
+type Fault = Omit<ValidationError["all"][number], "summary">;
+
+/** Most faults of one list that are told. */
+const maxItemFaults = 16;
+
+/** Where a list is one of the alternatives and a list came: what is wrong with it, item by item. */
+function itemsOf(fault: Fault): readonly Fault[] {
+  if (!Array.isArray(fault.value)) return [fault];
+  const alternatives: readonly TSchema[] = fault.schema["anyOf"] ?? [];
+  const faults = fault.errors[alternatives.findIndex(({ type }) => type === "array")];
+  return faults === undefined ? [fault] : [...Iterator.from(faults).take(maxItemFaults)];
 }
 
 /** What TypeBox says, but where its words are its own. */

@@ -23,6 +23,10 @@ export interface Readers {
   readonly json: Reader;
   /** JSON whose base64 may be wrapped: raw line breaks are dropped. */
   readonly jsonWithWrappedBase64: Reader;
+  /** JSON with texts, as it is. */
+  readonly jsonWithTexts: Reader;
+  /** JSON with texts, and with base64 that may be wrapped: a raw line break is a space, so that words stay apart. */
+  readonly jsonWithImageAndTexts: Reader;
   /** A form of text fields, urlencoded or multipart. */
   readonly form: Reader;
   /** A multipart form with one stored part called `file`. */
@@ -35,7 +39,11 @@ export function createReaders(options: ReaderOptions): Readers {
 
   const maxUrlBodyBytes = Math.min(maxBodyBytes, limits.maxUrlBodyBytes);
   // Base64 takes 4/3 of the bytes, wrapped and escaped somewhat more.
-  const maxBase64BodyBytes = Math.min(maxBodyBytes, maxImageBytes * 1.5 + limits.maxJsonFrameBytes);
+  const maxBase64Bytes = maxImageBytes * 1.5;
+  const maxBase64BodyBytes = Math.min(maxBodyBytes, maxBase64Bytes + limits.maxJsonFrameBytes);
+  const maxTextBodyBytes = Math.min(maxBodyBytes, limits.maxTextBodyBytes);
+  const maxImageAndTextsBytes = Math.min(maxBodyBytes, maxBase64Bytes + limits.maxTextBodyBytes);
+  const maxValues = limits.maxTextJsonValues;
 
   /** Reads the body of a request that may arrive, and lets it in. */
   const reader =
@@ -70,7 +78,13 @@ export function createReaders(options: ReaderOptions): Readers {
   return {
     json: reader((request, _call, { hold }) => readJson(request, maxUrlBodyBytes, { hold })),
     jsonWithWrappedBase64: reader((request, _call, { hold }) =>
-      readJson(request, maxBase64BodyBytes, { dropLineBreaks: true, hold }),
+      readJson(request, maxBase64BodyBytes, { lineBreak: "", hold }),
+    ),
+    jsonWithTexts: reader((request, _call, { hold }) =>
+      readJson(request, maxTextBodyBytes, { maxValues, hold }),
+    ),
+    jsonWithImageAndTexts: reader((request, _call, { hold }) =>
+      readJson(request, maxImageAndTextsBytes, { lineBreak: " ", maxValues, hold }),
     ),
     form: reader(async (request, call, { hold }) => {
       const urlencoded = "application/x-www-form-urlencoded";

@@ -1,6 +1,5 @@
 /** The shapes of requests and answers: Elysia validates with them, and the OpenAPI document shows them. */
-import { type TSchema, t } from "elysia";
-import { type ProblemCode, problems } from "../errors.ts";
+import { t } from "elysia";
 import { limits } from "../limits.ts";
 import type { StoredPart } from "../sources/upload.ts";
 
@@ -13,7 +12,7 @@ export const embeddingQuery = t.Object(
     model: t.Optional(
       t.String({
         description:
-          "The model that makes the vector: `clip-ViT-B-32` or `nv-dinov2`; each request has a default.",
+          "The model that makes the vector: `clip-ViT-B-32`, or what CLIP_MODEL names, or `nv-dinov2`; each request has a default.",
         examples: ["clip-ViT-B-32", "nv-dinov2"],
         maxLength: 100,
       }),
@@ -27,6 +26,23 @@ export const embeddingQuery = t.Object(
   },
   lenient,
 );
+
+const textModel = t.Optional(
+  t.String({
+    description: "A model that takes texts: `clip-ViT-B-32`, or what CLIP_MODEL names.",
+    examples: ["clip-ViT-B-32"],
+    maxLength: 100,
+  }),
+);
+
+/** Query of the request for vectors of texts. */
+export const textQuery = t.Object(
+  { model: textModel, normalize: embeddingQuery.properties.normalize },
+  lenient,
+);
+
+/** Query of the request that compares: its cosines are the same for vectors of any length. */
+export const similarityQuery = t.Object({ model: textModel }, lenient);
 
 const imageUrl = (description: string) =>
   t.String({
@@ -78,6 +94,39 @@ export const vectorizeUploadBody = t.Object(
     ),
   },
   lenient,
+);
+
+export const embedTextBody = t.Object(
+  {
+    text: t.Union([t.String(), t.Array(t.String(), { minItems: 1, maxItems: limits.maxTexts })], {
+      description: `One text, or up to ${limits.maxTexts}.`,
+      examples: ["a photo of a cat"],
+    }),
+  },
+  lenient,
+);
+
+export const similarityBody = t.Object(
+  {
+    image_url: t.Optional(
+      t.Nullable(t.String({ description: "Absolute http(s) URL of an image." })),
+    ),
+    image_base64: t.Optional(
+      t.Nullable(t.String({ description: "Instead of the URL: base64, as elsewhere." })),
+    ),
+    texts: t.Array(t.String(), {
+      description: `What the image may show: 1 to ${limits.maxComparedTexts} texts.`,
+      minItems: 1,
+      maxItems: limits.maxComparedTexts,
+    }),
+  },
+  {
+    ...lenient,
+    // Of the whole: one made from the fields would bring two images.
+    examples: [
+      { image_base64: onePixelPng(), texts: ["a photo of a cat", "a photo of the night sky"] },
+    ],
+  },
 );
 
 const vector = t.Array(t.Number(), {
@@ -138,6 +187,33 @@ export const vectorizeUploadAnswer = t.Object({
   dimensions,
 });
 
+const truncated = t.Boolean({ description: "Whether the end of the text was left out." });
+
+export const embedTextAnswer = t.Union([
+  t.Object({ status, model, dimensions, truncated, vector }),
+  t.Object({
+    status,
+    model,
+    dimensions,
+    truncated: t.Array(truncated),
+    vectors: t.Array(vector, { description: "One a text, in the order given." }),
+  }),
+]);
+
+export const similarityAnswer = t.Object({
+  status,
+  model,
+  results: t.Array(
+    t.Object({
+      text: t.String(),
+      cosine: t.Number({ description: "From -1 to 1." }),
+      probability: t.Number({ description: "Softmax of 100 times the cosines: the sum is 1." }),
+      truncated,
+    }),
+    { description: "One a text, in the order given." },
+  ),
+});
+
 export const liveAnswer = t.Object({ status: t.Literal("alive") });
 
 export const readyAnswer = t.Object({
@@ -147,48 +223,10 @@ export const readyAnswer = t.Object({
       id: t.String(),
       state: t.Union([t.Literal("ready"), t.Literal("loading"), t.Literal("unavailable")]),
       why: t.Optional(t.String()),
+      retry_after: t.Optional(t.Integer({ description: "Seconds, while a download runs." })),
     }),
   ),
 });
-
-/** The body of the problems that share a status, with the first as the example. */
-const problemBody = (codes: readonly ProblemCode[], httpStatus: number) => {
-  const examples = codes.slice(0, 1);
-  return t.Object(
-    {
-      type: t.String({
-        description: "Path of a page that explains the problem.",
-        examples: examples.map((code) => `/problems/${code}`),
-      }),
-      title: t.String({ examples: examples.map((code) => problems[code].title) }),
-      status: t.Integer({ examples: [httpStatus] }),
-      detail: t.String({ description: "What to change." }),
-      code: t.Union(codes.map((code) => t.Literal(code))),
-      request_id: t.String(),
-      ...(codes.includes("origin-error") && { origin_status: originStatus }),
-      ...(codes.includes("validation-failed") && { errors: fieldFaults }),
-    },
-    { description: codes.map((code) => `\`${code}\`: ${problems[code].title}.`).join(" ") },
-  );
-};
-
-const originStatus = t.Optional(t.Integer({ description: "What the image's host answered." }));
-const fieldFaults = t.Optional(
-  t.Array(
-    t.Object({
-      pointer: t.String({ description: "Where in the body, as in RFC 6901." }),
-      message: t.String(),
-    }),
-  ),
-);
-
-/** The problems that a request can meet, as Elysia's `response` table: one schema a status. */
-export function problemAnswers(codes: readonly ProblemCode[]): Record<number, TSchema> {
-  const byStatus = Map.groupBy(codes, (code) => problems[code].status);
-  return Object.fromEntries(
-    [...byStatus].map(([httpStatus, some]) => [httpStatus, problemBody(some, httpStatus)]),
-  );
-}
 
 /** The smallest picture that makes the documentation's example work as it stands. */
 function onePixelPng(): string {

@@ -1,12 +1,14 @@
 /** The listening socket: every request's begin and end, and the way to stop. */
 import type { Server } from "bun";
-import { type Problem, problems } from "../errors.ts";
+import { messageOf, type Problem, problems } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { App } from "./app.ts";
 import { beginCall, type Call, type Calls, serverTiming } from "./call.ts";
+import { handOver } from "./hand-over.ts";
 import { hearOut } from "./hear-out.ts";
 import type { Lifecycle } from "./lifecycle.ts";
+import { shareAddress, takeOverAddress } from "./listener.ts";
 import { problemResponse, toProblem } from "./problem.ts";
 
 export interface HttpServerOptions {
@@ -16,6 +18,8 @@ export interface HttpServerOptions {
   readonly hostname: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Whether the port is one that another instance listens on: from now on new connections come here. */
+  readonly takesOver?: boolean;
   readonly log: Log;
 }
 
@@ -32,6 +36,13 @@ export interface HttpServer {
   /** Where it listens, as a URL. */
   readonly url: URL;
   /**
+   * Leaves the port to the instance that has taken it over: answers what still comes on the connections
+   * that there are, each with `Connection: close`, until they are gone.
+   *
+   * @returns false if no other instance listens there, or no more: then this one just goes on.
+   */
+  handOver(): Promise<boolean>;
+  /**
    * Takes no more connections, and waits until no request is under way, but not longer than `timeoutMs`.
    *
    * @returns whether every request got its answer.
@@ -44,10 +55,11 @@ export interface HttpServer {
 /**
  * Starts to listen.
  *
- * @throws Error with code `EADDRINUSE` or `EACCES` from the socket.
+ * @throws Error with code `EADDRINUSE` or `EACCES` from the socket; with one sentence if the port cannot be
+ *   taken over.
  */
 export function startHttpServer(options: HttpServerOptions): HttpServer {
-  const { app, calls, lifecycle, log } = options;
+  const { app, calls, lifecycle, log, takesOver = false } = options;
   let underWay = 0;
   let wakeIdle = () => {};
 
@@ -84,7 +96,7 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
     headers.set("x-request-id", call.requestId);
     headers.set("server-timing", serverTiming(call, performance.now()));
     headers.set("x-content-type-options", "nosniff");
-    if (lifecycle.isDraining) headers.set("connection", "close");
+    if (lifecycle.isDraining || lifecycle.isHandingOver) headers.set("connection", "close");
   }
 
   const server = Bun.serve({
@@ -92,16 +104,28 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
     port: options.port,
     development: false,
     // Without development mode Bun would let a second process take the same port silently.
-    reusePort: false,
+    reusePort: takesOver,
     // Cuts clients that are silent in the middle of a request; a call that is served has deadlines of its own.
     idleTimeout: limits.idleTimeoutS,
     // Our own limit answers with a Problem; Bun's would answer with an empty body.
     maxRequestBodySize: Number.MAX_SAFE_INTEGER,
     fetch: serve,
   });
+  const port = server.port ?? 0;
+  try {
+    if (takesOver) takeOverAddress(port);
+    else shareAddress(port);
+  } catch (error) {
+    if (takesOver) {
+      void server.stop(false);
+      throw error;
+    }
+    log.debug("no other instance can take over from this one", { cause: messageOf(error) });
+  }
 
   return {
     url: server.url,
+    handOver: () => handOver(port, lifecycle, log),
     stop: async (timeoutMs) => {
       void server.stop(false);
       if (underWay === 0) return true;
@@ -138,6 +162,7 @@ function logCall(log: Log, { method, request, response, call }: Served): void {
     ...outcomeOf(request, response, problem),
     ms: Math.round((performance.now() - call.startedAt) * 10) / 10,
     model: call.model,
+    key: call.apiKeyName,
   };
   if ("code" in fields && fields.code === "internal-error") log.error("request", fields);
   else if (fields.path === "/livez" || fields.path === "/readyz") log.debug("request", fields);

@@ -1,150 +1,144 @@
 /**
  * CLIP's resize and centre crop, bit for bit as Hugging Face's PIL image processor does them.
  *
- * @see transformers 4.x `image_transforms.py` (`get_resize_output_image_size`, `center_crop`).
- * @see Pillow 9.4 `src/libImaging/Resample.c` (`precompute_coeffs`, `normalize_coeffs_8bpc`,
- *   `ImagingResampleHorizontal_8bpc`, `ImagingResampleVertical_8bpc`).
+ * @see transformers 4.x `image_processing_clip.py` (`resize`, `center_crop`).
+ * @see Pillow 9.4 `src/libImaging/Resample.c` (`ImagingResampleInner`): the horizontal pass comes first
+ *   and leaves whole samples, so it matters along which axis the upright image is narrowed.
  */
+import { type StoredPixels, turnOf, turnUpright } from "./orientation.ts";
+import {
+  createResampleKernels,
+  encodeTaps,
+  type ResampleKernels,
+  SLACK_BYTES,
+} from "./resample-kernels.ts";
+import { tapsOfCrop } from "./taps.ts";
 
-/** Reach of the bicubic kernel, in source pixels when nothing is reduced. */
-const KERNEL_SUPPORT = 2;
-/** Fractional bits of a coefficient: 32 bits less 8 of a sample and 2 for overshoot and sign. */
-const PRECISION_BITS = 22;
-const HALF_UNIT = 1 << (PRECISION_BITS - 1);
-
-/** The source samples that make some neighbouring output samples of one axis. */
-interface Taps {
-  /** Index of each output's first source sample, counted from `begin`. */
-  readonly starts: Int32Array;
-  /** Number of each output's source samples. */
-  readonly counts: Int32Array;
-  /** Fixed-point weights; those of output `i` start at `i * stride`. */
-  readonly weights: Int32Array;
-  readonly stride: number;
-  /** First source sample, and the one after the last, that any output needs. */
-  readonly begin: number;
-  readonly end: number;
-}
+const PIXEL_BYTES = 3;
+/** Bytes of whole rows that are copied to the kernels at a time: they stay in a core's cache. */
+const STRIPE_BYTES = 256 * 1024;
+/** Bytes of each row that are copied at a time where columns are shortened first. */
+const BLOCK_WIDTH = 768;
+const PAGE_BYTES = 64 * 1024;
 
 /**
- * Scales the short side of an image to `side`, keeping its shape, and cuts the centre out. Computes
+ * Turns an image upright, scales its short side, keeping its shape, and cuts the centre out. Computes
  * nothing outside of the crop, so the cost does not grow with how long the image is.
  *
- * @param rgb uint8, [height, width, 3]; left untouched.
- * @param width pixels, at least 1.
- * @param height pixels, at least 1.
- * @param side pixels of the result's width and height.
+ * @param image left untouched; its width and height are at least 1.
  * @returns uint8, [side, side, 3].
  */
-export function resizeAndCrop(
-  rgb: Uint8Array,
-  width: number,
-  height: number,
+export type Resample = (image: StoredPixels) => Uint8Array;
+
+/**
+ * Makes a resampler with memory of its own, some MB that its next images use again.
+ *
+ * @param side pixels of the result's width and height.
+ */
+export function createResampler(side: number): Resample {
+  const kernels = createResampleKernels();
+  return (image) => {
+    const crop = resample(kernels, image, side);
+    // What ran along the stored columns is an upright row.
+    return turnOf(image.orientation).isTransposed
+      ? turnUpright({ rgb: crop, width: side, height: side, orientation: 5 }).rgb
+      : crop;
+  };
+}
+
+/** @returns uint8, [side, side, 3], transposed where the image is. */
+function resample(
+  { memory, narrow, shorten }: ResampleKernels,
+  { rgb, width, height, orientation }: StoredPixels,
   side: number,
-): Uint8Array<ArrayBuffer> {
+): Uint8Array {
+  const { isMirrored, isFlipped, isTransposed } = turnOf(orientation);
   const short = Math.min(width, height);
-  const columns = tapsOfCrop(width, Math.trunc((side * width) / short), side);
-  const rows = tapsOfCrop(height, Math.trunc((side * height) / short), side);
-  const narrowed = new Uint8Array((rows.end - rows.begin) * side * 3);
-  resampleRows(
-    rgb.subarray(rows.begin * width * 3, rows.end * width * 3),
-    width,
-    columns,
-    narrowed,
-  );
-  const crop = new Uint8Array(side * side * 3);
-  resampleColumns(narrowed, side * 3, rows, crop);
-  return crop;
-}
+  const columns = tapsOfCrop(width, short, side, isMirrored);
+  const rows = tapsOfCrop(height, short, side, isFlipped);
+  const rowBytes = (columns.end - columns.begin) * PIXEL_BYTES;
+  const rowCount = rows.end - rows.begin;
+  const cropPitch = side * PIXEL_BYTES;
 
-/** The taps of the middle `side` of `outSize` output samples, made from `inSize` source samples. */
-function tapsOfCrop(inSize: number, outSize: number, side: number): Taps {
-  const first = Math.floor((outSize - side) / 2);
-  const scale = inSize / outSize;
-  const reduction = Math.max(scale, 1);
-  const support = KERNEL_SUPPORT * reduction;
-  const stride = Math.ceil(support) * 2 + 1;
-  const starts = new Int32Array(side);
-  const counts = new Int32Array(side);
-  const weights = new Int32Array(side * stride);
-  for (let i = 0; i < side; i++) {
-    const centre = (first + i + 0.5) * scale;
-    const start = Math.max(0, Math.trunc(centre - support + 0.5));
-    const end = Math.min(inSize, Math.trunc(centre + support + 0.5));
-    starts[i] = start;
-    counts[i] = end - start;
-    const exact = Array.from({ length: end - start }, (_, tap) =>
-      bicubic((tap + start - centre + 0.5) * (1 / reduction)),
-    );
-    const sum = exact.reduce((total, weight) => total + weight, 0);
-    weights.set(
-      exact.map((weight) => toFixedPoint(weight / sum)),
-      i * stride,
-    );
-  }
-  const begin = starts[0] ?? 0;
-  const end = (starts[side - 1] ?? 0) + (counts[side - 1] ?? 0);
-  return { starts: starts.map((start) => start - begin), counts, weights, stride, begin, end };
-}
+  // A tile is what the first pass works on: whole rows to narrow, or whole columns to shorten.
+  const tileWidth = isTransposed ? BLOCK_WIDTH : rowBytes;
+  const tileHeight = isTransposed ? rowCount : Math.max(1, Math.floor(STRIPE_BYTES / rowBytes));
+  const betweenPitch = isTransposed ? rowBytes + SLACK_BYTES : cropPitch;
+  const across = encodeTaps(columns, PIXEL_BYTES);
+  const down = encodeTaps(rows, isTransposed ? tileWidth : cropPitch);
+  const at = layOut(memory, {
+    across: across.byteLength,
+    down: down.byteLength,
+    // The last pair of taps may reach for a row that is not there, with a weight of 0.
+    tile: (tileHeight + 1) * tileWidth,
+    between: (isTransposed ? side : rowCount + 1) * betweenPitch,
+    crop: side * cropPitch,
+  });
+  const bytes = new Uint8Array(memory.buffer);
+  bytes.set(bytesOf(across), at.across);
+  bytes.set(bytesOf(down), at.down);
 
-/** Keys' cubic convolution kernel with a = −0.5, multiplied out in the order that Pillow does it. */
-function bicubic(offset: number): number {
-  const a = -0.5;
-  const x = Math.abs(offset);
-  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
-  if (x < 2) return (((x - 5) * x + 8) * x - 4) * a;
-  return 0;
-}
-
-/** Rounds half away from zero. */
-function toFixedPoint(weight: number): number {
-  return Math.trunc(weight * (1 << PRECISION_BITS) + (weight < 0 ? -0.5 : 0.5));
-}
-
-/** Back to a uint8 sample. The sum started at half a unit, so the shift rounds. */
-function toSample(sum: number): number {
-  return Math.min(Math.max(sum >> PRECISION_BITS, 0), 255);
-}
-
-/** Horizontal pass: uint8, [rows, width, 3] → [rows, outputs, 3]. */
-function resampleRows(rgb: Uint8Array, width: number, taps: Taps, out: Uint8Array): void {
-  const { starts, counts, weights, stride, begin } = taps;
-  let target = 0;
-  for (let row = begin * 3; row < rgb.length; row += width * 3) {
-    for (let i = 0; i < starts.length; i++) {
-      let red = HALF_UNIT;
-      let green = HALF_UNIT;
-      let blue = HALF_UNIT;
-      let source = row + (starts[i] ?? 0) * 3;
-      const weightsEnd = i * stride + (counts[i] ?? 0);
-      for (let k = i * stride; k < weightsEnd; k++) {
-        const weight = weights[k] ?? 0;
-        red = (red + Math.imul(weight, rgb[source] ?? 0)) | 0;
-        green = (green + Math.imul(weight, rgb[source + 1] ?? 0)) | 0;
-        blue = (blue + Math.imul(weight, rgb[source + 2] ?? 0)) | 0;
-        source += 3;
-      }
-      out[target] = toSample(red);
-      out[target + 1] = toSample(green);
-      out[target + 2] = toSample(blue);
-      target += 3;
-    }
-  }
-}
-
-/** Vertical pass: uint8, [rows, rowBytes] → [outputs, rowBytes]. */
-function resampleColumns(source: Uint8Array, rowBytes: number, taps: Taps, out: Uint8Array): void {
-  const { starts, counts, weights, stride } = taps;
-  const sums = new Int32Array(rowBytes);
-  for (let i = 0; i < starts.length; i++) {
-    sums.fill(HALF_UNIT);
-    for (let tap = 0; tap < (counts[i] ?? 0); tap++) {
-      const weight = weights[i * stride + tap] ?? 0;
-      const row = ((starts[i] ?? 0) + tap) * rowBytes;
-      for (let x = 0; x < rowBytes; x++) {
-        sums[x] = (sums[x] ?? 0) + Math.imul(weight, source[row + x] ?? 0);
+  for (let y = 0; y < rowCount; y += tileHeight) {
+    const count = Math.min(tileHeight, rowCount - y);
+    for (let x = 0; x < rowBytes; x += tileWidth) {
+      const length = Math.min(tileWidth, rowBytes - x);
+      const start = ((rows.begin + y) * width + columns.begin) * PIXEL_BYTES + x;
+      copyRows(
+        rgb.subarray(start),
+        width * PIXEL_BYTES,
+        bytes.subarray(at.tile),
+        tileWidth,
+        count,
+        length,
+      );
+      if (isTransposed) {
+        const target = at.between + x;
+        shorten(at.tile, tileWidth, length, target, betweenPitch, at.down, side);
+      } else {
+        const target = at.between + y * cropPitch;
+        narrow(at.tile, tileWidth, count, target, at.across, side);
       }
     }
-    for (let x = 0; x < rowBytes; x++) out[i * rowBytes + x] = toSample(sums[x] ?? 0);
   }
+  if (isTransposed) {
+    narrow(at.between, betweenPitch, side, at.crop, at.across, side);
+  } else {
+    shorten(at.between, cropPitch, cropPitch, at.crop, cropPitch, at.down, side);
+  }
+  return bytes.slice(at.crop, at.crop + side * cropPitch);
+}
+
+/** Copies the first `length` bytes of `count` rows. */
+function copyRows(
+  source: Uint8Array,
+  sourcePitch: number,
+  target: Uint8Array,
+  targetPitch: number,
+  count: number,
+  length: number,
+): void {
+  for (let row = 0; row < count; row++) {
+    const start = row * sourcePitch;
+    target.set(source.subarray(start, start + length), row * targetPitch);
+  }
+}
+
+/** Finds room for some arrays, whose sizes are in bytes, and returns their addresses. */
+function layOut<Name extends string>(
+  memory: WebAssembly.Memory,
+  sizes: Readonly<Record<Name, number>>,
+): Readonly<Record<Name, number>> {
+  const addresses: Record<Name, number> = { ...sizes };
+  let end = 0;
+  for (const name in sizes) {
+    addresses[name] = end;
+    end += Math.ceil(sizes[name] / SLACK_BYTES + 1) * SLACK_BYTES;
+  }
+  const missing = end - memory.buffer.byteLength;
+  if (missing > 0) memory.grow(Math.ceil(missing / PAGE_BYTES));
+  return addresses;
+}
+
+function bytesOf(numbers: Int32Array): Uint8Array {
+  return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
 }

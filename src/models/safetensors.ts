@@ -3,6 +3,7 @@
  * https://huggingface.co/docs/safetensors/index#format
  */
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { findDoubledName, isRecord } from "./json.ts";
 import { elementCount, type TensorSource } from "./onnx/tensor-source.ts";
 
 /** One tensor of a file. */
@@ -26,6 +27,8 @@ export interface RandomAccess {
 /** A file's tensors, each read when it is asked for. */
 export interface Safetensors extends TensorSource {
   readonly entries: ReadonlyMap<string, TensorEntry>;
+  /** Looks whether there is such a float32 tensor; reads none of it. @throws Error with one sentence if not. */
+  check(name: string, shape: readonly number[]): TensorEntry;
 }
 
 const LENGTH_BYTES = 8;
@@ -49,17 +52,22 @@ const bytesPerElement: ReadonlyMap<unknown, number> = new Map(
  */
 export function parseSafetensors(file: RandomAccess): Safetensors {
   const entries = parseHeader(file);
+  const check = (name: string, shape: readonly number[]): TensorEntry => {
+    const entry = entries.get(name);
+    if (entry === undefined) throw new Error(`the weights file has no tensor "${name}"`);
+    if (entry.dtype !== "F32" || entry.shape.join() !== shape.join()) {
+      throw new Error(
+        `the tensor "${name}" is ${entry.dtype} [${entry.shape.join(", ")}], but the model needs F32 [${shape.join(", ")}]`,
+      );
+    }
+    return entry;
+  };
   return {
     entries,
-    read(name, shape) {
-      const entry = entries.get(name);
-      if (entry === undefined) throw new Error(`the weights file has no tensor "${name}"`);
-      if (entry.dtype !== "F32" || entry.shape.join() !== shape.join()) {
-        throw new Error(
-          `the tensor "${name}" is ${entry.dtype} [${entry.shape.join(", ")}], but the model needs F32 [${shape.join(", ")}]`,
-        );
-      }
-      return new Float32Array(file.read(entry.start, entry.end - entry.start).buffer);
+    check,
+    read: (name, shape) => {
+      const { start, end } = check(name, shape);
+      return new Float32Array(file.read(start, end - start).buffer);
     },
   };
 }
@@ -104,10 +112,16 @@ function parseHeader(file: RandomAccess): ReadonlyMap<string, TensorEntry> {
 
 function parseJsonObject(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   let parsed: unknown;
+  let doubled: string | undefined;
   try {
-    parsed = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    parsed = JSON.parse(text);
+    doubled = findDoubledName(text);
   } catch (cause) {
     throw new Error("the weights file's header is not JSON", { cause });
+  }
+  if (doubled !== undefined) {
+    throw new Error(`the weights file's header has the name ${quote(doubled)} twice`);
   }
   if (!isRecord(parsed)) throw new Error("the weights file's header is not a JSON object");
   return parsed;
@@ -115,7 +129,7 @@ function parseJsonObject(bytes: Uint8Array): Readonly<Record<string, unknown>> {
 
 function parseEntry(name: string, value: unknown, dataStart: number): TensorEntry {
   const broken = (what: string): Error =>
-    new Error(`the weights file's header describes "${name}" with ${what}`);
+    new Error(`the weights file's header describes ${quote(name)} with ${what}`);
   if (!isRecord(value)) throw broken("something other than an object");
   const { dtype, shape, data_offsets: offsets } = value;
   const elementBytes = bytesPerElement.get(dtype);
@@ -138,7 +152,7 @@ function checkCoverage(
   let covered = dataStart;
   for (const [name, { start, end }] of inOrder) {
     if (start !== covered) {
-      throw new Error(`the tensor "${name}" starts at byte ${start} instead of ${covered}`);
+      throw new Error(`the tensor ${quote(name)} starts at byte ${start} instead of ${covered}`);
     }
     covered = end;
   }
@@ -147,8 +161,9 @@ function checkCoverage(
   }
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+/** A name as the file has it, on one line and of some length at most. */
+function quote(name: string): string {
+  return JSON.stringify(name.slice(0, 100));
 }
 
 /** Whether a value is a list of whole numbers, none of them negative. */

@@ -1,7 +1,10 @@
 /** What the build changes so that one executable can carry native libraries and worker threads. */
-import { readdirSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { BunPlugin } from "bun";
+import type { BuildFacts } from "../release/facts.ts";
+import type { Platform } from "../release/platform.ts";
+import { nativeFiles } from "./native-files.ts";
 
 /** Where the modules of the executable are; an entry point keeps its path from the repository's root. */
 const EXECUTABLE_ROOT = "/$bunfs/root";
@@ -16,6 +19,16 @@ interface Rewrite {
   readonly rewrite: (source: string) => string;
 }
 
+/** What one build puts into its executable. */
+interface Ingredients {
+  /** Absolute path of the repository. */
+  readonly root: string;
+  readonly platform: Platform;
+  readonly facts: BuildFacts;
+  /** Absolute path of the third-party notices. */
+  readonly notices: string;
+}
+
 /** A Bun plugin, and the question whether all of it was needed. */
 interface NativePlugin {
   readonly plugin: BunPlugin;
@@ -26,11 +39,10 @@ interface NativePlugin {
 /**
  * Makes the plugin of one build.
  *
- * @param root absolute path of the repository.
  * @throws Error naming what has changed in a dependency, if a native file or a rewritten text is gone.
  */
-export function createNativePlugin(root: string): NativePlugin {
-  const rows = rewrites(root);
+export function createNativePlugin(ingredients: Ingredients): NativePlugin {
+  const rows = rewrites(ingredients);
   const unmet = new Set(rows.map(({ module }) => module));
   return {
     plugin: {
@@ -57,7 +69,7 @@ export function createNativePlugin(root: string): NativePlugin {
   };
 }
 
-function rewrites(root: string): Rewrite[] {
+function rewrites({ root, platform, facts, notices }: Ingredients): Rewrite[] {
   const libraries = JSON.stringify(join(root, "src/native/libraries.ts"));
   const ortRequire = `require(\`../bin/napi-v6/\${process.platform}/\${process.arch}/onnxruntime_binding.node\`)`;
   const piscinaWorker = "(0, node_path_1.resolve)(__dirname, 'worker.js')";
@@ -66,7 +78,14 @@ function rewrites(root: string): Rewrite[] {
     {
       module: "src/native/embedded.ts",
       expected: "export const embedded: Embedded | undefined = undefined;",
-      rewrite: () => embeddedModule(nativeFiles(root)),
+      rewrite: () => embeddedModule(nativeFiles(platform)),
+    },
+    {
+      module: "src/release/built-in.ts",
+      expected: "export const builtIn: BuiltIn | undefined = undefined;",
+      rewrite: () => `import notices from ${JSON.stringify(notices)} with { type: "file" };
+export const builtIn = { facts: ${JSON.stringify(facts)}, notices };
+`,
     },
     {
       module: "onnxruntime-node/dist/binding.js",
@@ -80,7 +99,7 @@ function rewrites(root: string): Rewrite[] {
     {
       // It tries one folder after the other; here there is only one place.
       module: "sharp/dist/sharp.mjs",
-      expected: `require("@img/sharp-linux-${process.arch}/sharp.node")`,
+      expected: `require("@img/sharp-linux-${platform.arch}/sharp.node")`,
       rewrite: () =>
         `import { loadBinding } from ${libraries};\nexport default loadBinding("sharp.node");\n`,
     },
@@ -102,41 +121,21 @@ function rewrites(root: string): Rewrite[] {
 
 /** The module that takes the place of `embedded.ts`. */
 function embeddedModule(files: ReadonlyMap<string, string>): string {
-  const paths = [...files.values()];
-  const names = [...files.keys()];
-  const imports = paths.map(
+  const imports = [...files.values()].map(
     (path, i) => `import file${i} from ${JSON.stringify(path)} with { type: "file" };`,
   );
-  const entries = names.map((name, i) => `{ name: ${JSON.stringify(name)}, path: file${i} }`);
+  const entries = [...files].map(([name, path], i) => {
+    const content = readFileSync(path);
+    const sha256 = new Bun.CryptoHasher("sha256").update(content).digest("hex");
+    const [quotedName, bytes] = [JSON.stringify(name), content.length];
+    return `{ name: ${quotedName}, path: file${i}, bytes: ${bytes}, sha256: "${sha256}" }`;
+  });
   return `${imports.join("\n")}
 export const embedded = {
   nativeFiles: [${entries.join(", ")}],
   inferenceWorker: "${EXECUTABLE_ROOT}/workers/inference.js",
 };
 `;
-}
-
-/** Name → path of every native file, libraries before the bindings that need them. */
-function nativeFiles(root: string): ReadonlyMap<string, string> {
-  const platform = `linux-${process.arch}`;
-  const ort = join(root, "node_modules/onnxruntime-node/bin/napi-v6/linux", process.arch);
-  const vips = join(root, `node_modules/@img/sharp-libvips-${platform}/lib`);
-  const sharp = join(root, `node_modules/@img/sharp-${platform}/lib`);
-  const vipsLibrary = onlyFile(vips, /^libvips-cpp\.so\.[\d.]+$/);
-  return new Map([
-    ["libonnxruntime.so.1", join(ort, onlyFile(ort, /^libonnxruntime\.so\.1$/))],
-    ["onnxruntime_binding.node", join(ort, onlyFile(ort, /^onnxruntime_binding\.node$/))],
-    [vipsLibrary, join(vips, vipsLibrary)],
-    ["sharp.node", join(sharp, onlyFile(sharp, /^sharp-linux-.*\.node$/))],
-  ]);
-}
-
-function onlyFile(folder: string, pattern: RegExp): string {
-  const [found, ...others] = readdirSync(folder).filter((name) => pattern.test(name));
-  if (found === undefined || others.length > 0) {
-    throw new Error(`${folder} no longer has exactly one ${pattern}: adapt build-plugin.ts`);
-  }
-  return found;
 }
 
 /** A filter for the paths that end in exactly this module. */

@@ -1,4 +1,4 @@
-/** A native library or binding inside the executable. */
+/** A native library or binding that can be loaded. */
 export interface NativeFile {
   /** Its name for the loader: the `SONAME` of a library, or what `loadBinding` is asked for. */
   readonly name: string;
@@ -6,10 +6,17 @@ export interface NativeFile {
   readonly path: string;
 }
 
+/** A native library or binding inside the executable. */
+export interface EmbeddedFile extends NativeFile {
+  readonly bytes: number;
+  /** Digest of its bytes, in hexadecimal digits. */
+  readonly sha256: string;
+}
+
 /** What the executable carries beside its code. */
 interface Embedded {
   /** Libraries come before the bindings that need them. */
-  readonly nativeFiles: readonly NativeFile[];
+  readonly nativeFiles: readonly EmbeddedFile[];
   /** Path of the inference worker's module inside the executable. */
   readonly inferenceWorker: string;
 }

@@ -37,18 +37,19 @@ const isPublicTarget: FetchRule = ({ address, port }) =>
  * @throws RangeError that names every entry that does not parse.
  */
 export function parseFetchAllow(entries: readonly string[]): FetchRule {
-  const rules: FetchRule[] = [isPublicTarget];
-  const faults: string[] = [];
-  for (const entry of entries) {
-    const rule = parseEntry(entry);
-    if (rule === undefined) faults.push(`"${entry}"`);
-    else rules.push(rule);
-  }
-  if (faults.length > 0) {
-    const allowed = "host, host:port, CIDR or CIDR:port (IPv6 with a port in brackets)";
-    throw new RangeError(`FETCH_ALLOW contains ${faults.join(", ")}: each must be ${allowed}`);
-  }
+  const [fault] = findFetchAllowFaults(entries);
+  if (fault !== undefined) throw new RangeError(fault);
+  const rules = [isPublicTarget, ...entries.flatMap((entry) => parseEntry(entry) ?? [])];
   return (target) => rules.some((rule) => rule(target));
+}
+
+/** @returns one sentence that names every entry of FETCH_ALLOW that does not parse; nothing without any. */
+export function findFetchAllowFaults(entries: readonly string[]): readonly string[] {
+  const faulty = entries.filter((entry) => parseEntry(entry) === undefined);
+  if (faulty.length === 0) return [];
+  const allowed = "host, host:port, CIDR or CIDR:port (IPv6 with a port in brackets)";
+  const named = faulty.map((entry) => `"${entry}"`).join(", ");
+  return [`FETCH_ALLOW contains ${named}: each must be ${allowed}`];
 }
 
 function parseEntry(entry: string): FetchRule | undefined {

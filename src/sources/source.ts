@@ -2,14 +2,17 @@
 import type { ImageBytes } from "../backends/protocol.ts";
 import { decodeBase64Image } from "../image/data-uri.ts";
 import { limits } from "../limits.ts";
+import { openFile } from "./file.ts";
 import type { StoredPart } from "./upload.ts";
 import type { UrlSource } from "./url.ts";
 
-/** An image that a request names or brings. */
+/** An image that a request or a command names or brings. */
 export type ImageSource =
   | { readonly kind: "url"; readonly url: string }
   | { readonly kind: "base64"; readonly text: string }
-  | { readonly kind: "upload"; readonly part: StoredPart };
+  | { readonly kind: "upload"; readonly part: StoredPart }
+  /** A file of whoever runs the command, never one that a request names. */
+  | { readonly kind: "file"; readonly path: string };
 
 /**
  * Gets the bytes of an image, whatever they turn out to be.
@@ -38,6 +41,8 @@ export function createAcquire(urlSource: UrlSource, maxImageBytes: number): Acqu
         return { image: { kind: "memory", bytes: decodeBase64Image(source.text, maxImageBytes) } };
       case "upload":
         return { image: source.part.image };
+      case "file":
+        return { image: await openFile(source.path, maxImageBytes) };
       default:
         return source satisfies never;
     }

@@ -1,5 +1,16 @@
 /** The downloads folder: received images, each one file named by the SHA-256 of its bytes. */
-import { constants, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import {
+  access,
+  constants,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  utimes,
+} from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageBytes, ImageFacts } from "../backends/protocol.ts";
 import { Problem } from "../errors.ts";
@@ -30,12 +41,17 @@ export interface Spool {
 }
 
 export interface Downloads {
-  /** Makes the folder and takes away what an earlier process left half-written. */
+  /**
+   * Makes the folder and takes away what an earlier process left half-written.
+   *
+   * @throws Error of the file system, with its code, also if this user may not write there.
+   */
   prepare(): Promise<void>;
   /** Opens a new file under way. @throws Problem `storage-full`. */
   openSpool(): Promise<Spool>;
   /**
-   * Keeps an image under its digest; the same bytes twice are one file.
+   * Keeps an image under its digest; the same bytes twice are one file, whose time of change is that of the
+   * last request: its age counts from there.
    *
    * @throws Problem `storage-full`; nothing half-written stays.
    */
@@ -49,12 +65,18 @@ export function savedFile({ sha256, format }: ImageFacts): SavedFile {
 }
 
 const spoolPrefix = ".incoming-";
+
+/** A name in the folder that is nobody's, for a file that is not, or no longer, kept. */
+export function hiddenPath(directory: string): string {
+  return join(directory, `${spoolPrefix}${process.pid}-${crypto.randomUUID()}`);
+}
+
 const newFile = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
 
 /** Makes the store; the folder is touched by `prepare` and later. */
 export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): Downloads {
   async function openSpool(): Promise<Spool> {
-    const path = join(directory, `${spoolPrefix}${process.pid}-${crypto.randomUUID()}`);
+    const path = hiddenPath(directory);
     const file = await storing(async () => {
       await checkFree(directory, minFreeBytes);
       return await open(path, newFile, 0o600);
@@ -96,6 +118,7 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
     openSpool,
     prepare: async () => {
       await mkdir(directory, { recursive: true, mode: 0o700 });
+      await access(directory, constants.W_OK | constants.X_OK);
       for (const name of await readdir(directory)) {
         if (isStale(name)) await rm(join(directory, name), { force: true });
       }
@@ -104,7 +127,7 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
       const saved = savedFile(facts);
       const target = join(directory, saved.savedAs);
       const size = image.kind === "memory" ? image.bytes.length : (await stat(image.path)).size;
-      if (await hasSize(target, size)) return saved;
+      if ((await touch(target)) && (await hasSize(target, size))) return saved;
       if (image.kind === "memory") await keepBytes(image.bytes, target);
       else await place(image.path, target);
       return saved;
@@ -133,6 +156,20 @@ function place(path: string, target: string): Promise<void> {
     await file.sync().finally(() => file.close());
     await rename(path, target);
   });
+}
+
+/**
+ * Makes a file new again. It must come before the look whether the file is there: whoever deletes files by
+ * their age (`kept-images.ts`) then either sees the new time, or has taken the file away before the look.
+ *
+ * @returns false where there is none, or another user's.
+ */
+async function touch(path: string): Promise<boolean> {
+  const now = new Date();
+  return await utimes(path, now, now).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function hasSize(path: string, size: number): Promise<boolean> {

@@ -2,7 +2,7 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { limits } from "../../src/limits.ts";
-import { writeSyntheticModel } from "../../workers/write-model.ts";
+import { prepareSynthetic } from "../support/default-model.ts";
 import { testModelsDir } from "../support/service.ts";
 import type { BareAnswer, BareQuestion } from "./bare-onnxruntime.ts";
 import { startChild } from "./child.ts";
@@ -40,7 +40,7 @@ export async function startReference(shape: {
   readonly sessions: number;
   readonly threads: number;
 }): Promise<Reference> {
-  const { imageTower } = await writeSyntheticModel(join(testModelsDir, "synthetic"));
+  const { imageTower } = await prepareSynthetic(join(testModelsDir, "synthetic"));
   const args = ["test/bench/bare-onnxruntime.ts", imageTower, String(shape.threads)];
   const children = Array.from({ length: shape.sessions }, () =>
     startChild<BareQuestion, BareAnswer>({ args }),

@@ -1,11 +1,12 @@
 /** `bun run bench [figure…]`: prints the figures, each beside its own reference from the same run. */
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { dependencies, version } from "../../package.json" with { type: "json" };
-import { decode } from "./decode.ts";
 import { eventLoop } from "./event-loop.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { livez } from "./livez.ts";
+import { preprocess } from "./preprocess.ts";
+import { start } from "./start.ts";
 import { throughput } from "./throughput.ts";
 import { uploadMemory } from "./upload-memory.ts";
 
@@ -15,11 +16,12 @@ type Figure = () => AsyncGenerator<string>;
 const figures = new Map<string, Figure>([
   ["throughput", throughput],
   ["latency", latency],
-  ["decode", decode],
+  ["preprocess", preprocess],
   ["event-loop", eventLoop],
   ["livez", livez],
   ["upload-memory", uploadMemory],
   ["idle-memory", idleMemory],
+  ["start", start],
 ]);
 
 function describeMachine(): string[] {

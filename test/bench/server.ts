@@ -33,6 +33,7 @@ export async function startService(weights: "synthetic" | "none"): Promise<Serve
       HOST: url.hostname,
       PORT: String(port),
       CLIP_WEIGHTS: weights === "none" ? "openai" : "synthetic",
+      HF_HUB_OFFLINE: "true",
       MODELS_DIR: weights === "none" ? emptyDir : testModelsDir,
       DOWNLOADS_DIR: join(folder, "downloads"),
     },

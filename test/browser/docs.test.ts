@@ -20,6 +20,8 @@ describe.each(["desktop", "phone"] as const)("/docs in Chromium, %s", (size) => 
         "/vectorize-image",
         "/vectorize-image-base64",
         "/vectorize-image-upload",
+        "/embed-text",
+        "/similarity",
       ]) {
         await operation(page, path).waitFor();
       }
@@ -40,6 +42,16 @@ describe.each(["desktop", "phone"] as const)("/docs in Chromium, %s", (size) => 
       expect(errors).toEqual([]);
       await request.locator(".responses-wrapper").scrollIntoViewIfNeeded();
       await savePicture(page, `docs-answer-${size}.png`);
+    });
+  });
+
+  test("sends the examples with texts as they stand and shows what they give", async () => {
+    await visitDocs(size, async (page, { errors }) => {
+      const vector = await execute(await open(page, "/embed-text"));
+      expect(vector).toMatchObject({ status: "success", truncated: false });
+      const comparison = await execute(await open(page, "/similarity"));
+      expect(comparison).toMatchObject({ status: "success", model: "clip-ViT-B-32@synthetic" });
+      expect(errors).toEqual([]);
     });
   });
 

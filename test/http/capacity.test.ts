@@ -5,6 +5,7 @@ import type { Calls } from "../../src/http/call.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { createLog } from "../../src/log.ts";
 import { expectProblem, postFile, postJson, send, until } from "../support/client.ts";
+import { everyReader } from "../support/every-reader.ts";
 import { misbehave, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { startOrigin, staySilent } from "../support/origin.ts";
 import { type Bytes, makeJpeg, makePng } from "../support/pictures.ts";
@@ -157,15 +158,19 @@ test("an upstream that says nothing is an upstream-timeout at the request's dead
 function startBroken(fail: () => never, isDraining = false) {
   const lines: string[] = [];
   const calls: Calls = new WeakMap();
-  const lifecycle = { isDraining };
+  const lifecycle = { isDraining, isHandingOver: false };
   const read = async () => fail();
   const server = startHttpServer({
     app: createApp({
       embedder: { backends: [], embed: read },
+      textEmbedder: { embed: read },
+      comparer: { compare: read },
+      localModel: "m",
       calls,
-      readers: { json: read, jsonWithWrappedBase64: read, form: read, upload: read },
+      readers: everyReader(read),
       lifecycle,
       corsOrigins: [page],
+      apiKeys: () => undefined,
     }),
     calls,
     lifecycle,

@@ -3,6 +3,7 @@ import type { BackendState, ImageBackend } from "../../src/backends/backend.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { Calls } from "../../src/http/call.ts";
 import { send } from "../support/client.ts";
+import { everyReader } from "../support/every-reader.ts";
 import { startNvidiaFake } from "../support/nvidia-fake.ts";
 import { startService } from "../support/service.ts";
 
@@ -60,6 +61,10 @@ test("/readyz is 503 when no model serves", async () => {
   expect(await response.json()).toMatchObject({ status: "not-ready" });
 });
 
+const refuse = async () => {
+  throw new Error("not asked here");
+};
+
 /** The answer of `/readyz` with one model in this state. */
 async function readiness(state: BackendState, isDraining: boolean) {
   const calls: Calls = new WeakMap();
@@ -69,22 +74,18 @@ async function readiness(state: BackendState, isDraining: boolean) {
     dimensions: 1,
     state: () => state,
     admission: () => undefined,
-    embed: async () => {
-      throw new Error("not asked here");
-    },
+    embed: refuse,
   };
-  const read = async () => ({});
   const app = createApp({
-    embedder: {
-      backends: [backend],
-      embed: async () => {
-        throw new Error("not asked here");
-      },
-    },
+    embedder: { backends: [backend], embed: refuse },
+    textEmbedder: { embed: refuse },
+    comparer: { compare: refuse },
+    localModel: "m",
     calls,
-    readers: { json: read, jsonWithWrappedBase64: read, form: read, upload: read },
-    lifecycle: { isDraining },
+    readers: everyReader(refuse),
+    lifecycle: { isDraining, isHandingOver: false },
     corsOrigins: [],
+    apiKeys: () => undefined,
   });
   const response = await app.fetch(new Request("http://imagesvc/readyz"));
   return { status: response.status, body: await response.json() };

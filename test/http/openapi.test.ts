@@ -17,16 +17,20 @@ interface Schema {
   readonly format?: string;
   readonly required?: readonly string[];
   readonly properties?: Readonly<Record<string, Schema>>;
+  readonly anyOf?: readonly Schema[];
+  readonly examples?: readonly unknown[];
   readonly const?: string;
   readonly enum?: readonly string[];
 }
 interface Operation {
   readonly requestBody?: Content & { readonly required: boolean };
   readonly parameters?: readonly { readonly name: string; readonly in: string }[];
+  readonly security?: readonly Readonly<Record<string, readonly string[]>>[];
   readonly responses: Readonly<Record<string, Content>>;
 }
 interface OpenApi {
   readonly openapi: string;
+  readonly components: { readonly securitySchemes: Readonly<Record<string, unknown>> };
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
 }
 
@@ -75,48 +79,66 @@ test("/openapi.json is a valid OpenAPI 3.1 document", async () => {
 
 const everyRequest = [
   "malformed-body",
+  "unauthorized",
   "forbidden-origin",
   "body-too-large",
-  "too-many-pixels",
   "unsupported-media-type",
-  "unsupported-image",
   "validation-failed",
   "unknown-model",
-  "undecodable-image",
   "internal-error",
-  "upstream-error",
-  "upstream-unauthorized",
   "overloaded",
   "model-unavailable",
-  "upstream-rate-limited",
   "shutting-down",
-  "upstream-timeout",
   "inference-timeout",
+] as const;
+const ofImages = ["too-many-pixels", "unsupported-image", "undecodable-image"] as const;
+const byAnyModel = [
+  ...everyRequest,
+  ...ofImages,
+  "upstream-error",
+  "upstream-unauthorized",
+  "upstream-rate-limited",
+  "upstream-timeout",
 ] as const;
 const byUrl = ["invalid-image-url", "forbidden-address", "origin-error", "origin-timeout"] as const;
 
 const documented: Readonly<
-  Record<string, { readonly mediaTypes: readonly string[]; readonly codes: readonly ProblemCode[] }>
+  Record<
+    string,
+    {
+      readonly mediaTypes: readonly string[];
+      readonly codes: readonly ProblemCode[];
+      readonly options?: readonly string[];
+    }
+  >
 > = {
   "/upload": {
     mediaTypes: ["application/x-www-form-urlencoded", "multipart/form-data"],
-    codes: [...everyRequest, ...byUrl],
+    codes: [...byAnyModel, ...byUrl],
   },
   "/vectorize-image": {
     mediaTypes: ["application/json"],
-    codes: [...everyRequest, ...byUrl, "storage-full"],
+    codes: [...byAnyModel, ...byUrl, "storage-full"],
   },
   "/vectorize-image-base64": {
     mediaTypes: ["application/json"],
-    codes: [...everyRequest, "invalid-base64", "storage-full"],
+    codes: [...byAnyModel, "invalid-base64", "storage-full"],
   },
   "/vectorize-image-upload": {
     mediaTypes: ["multipart/form-data"],
-    codes: [...everyRequest, "storage-full"],
+    codes: [...byAnyModel, "storage-full"],
+  },
+  "/embed-text": { mediaTypes: ["application/json"], codes: everyRequest },
+  "/similarity": {
+    mediaTypes: ["application/json"],
+    codes: [...everyRequest, ...ofImages, ...byUrl, "invalid-base64"],
+    options: ["query model"],
   },
 };
 
-for (const [path, { mediaTypes, codes }] of Object.entries(documented)) {
+const vectorOptions = ["query model", "query normalize"];
+
+for (const [path, { mediaTypes, codes, options = vectorOptions }] of Object.entries(documented)) {
   test(`${path} declares exactly the problems that it can meet, each under its status`, () => {
     const declared = Object.entries(operationOf(path).responses).flatMap(
       ([status, { content }]) => {
@@ -137,9 +159,30 @@ for (const [path, { mediaTypes, codes }] of Object.entries(documented)) {
 
   test(`${path} declares the query options`, () => {
     const names = operationOf(path).parameters?.map((one) => `${one.in} ${one.name}`);
-    expect(names?.sort()).toEqual(["query model", "query normalize"]);
+    expect(names?.sort()).toEqual([...options]);
   });
 }
+
+/** What every operation of the document says about keys. */
+const operations = () =>
+  Object.entries(openApi.paths).flatMap(([path, methods]) =>
+    Object.values(methods).map((operation) => ({ path, operation })),
+  );
+
+test("a key may be given to every request but those that need none, and its lack is declared", () => {
+  for (const { path, operation } of operations()) {
+    const isOpen = ["/livez", "/readyz"].includes(path);
+    expect([path, operation.security]).toEqual([path, isOpen ? [] : [{}, { bearer: [] }]]);
+    expect([path, "401" in operation.responses]).toEqual([path, !isOpen]);
+  }
+});
+
+test("the key is declared as a bearer token", () => {
+  expect(openApi.components.securitySchemes["bearer"]).toMatchObject({
+    type: "http",
+    scheme: "bearer",
+  });
+});
 
 test("the uploaded file is a file in the document, not what we make of it", () => {
   const body = operationOf("/vectorize-image-upload").requestBody?.content?.["multipart/form-data"];
@@ -157,6 +200,16 @@ test("every path of the document is served", async () => {
       const response = await send(service, path, { method: method.toUpperCase() });
       expect([404, 405]).not.toContain(response.status);
     }
+  }
+});
+
+test("the example bodies of JSON requests work as they stand", async () => {
+  for (const path of ["/vectorize-image-base64", "/embed-text", "/similarity"]) {
+    const schema = operationOf(path).requestBody?.content?.["application/json"]?.schema;
+    const fields = Object.entries(schema?.properties ?? {});
+    const made = Object.fromEntries(fields.map(([name, { examples }]) => [name, examples?.[0]]));
+    const response = await postJson(service, path, schema?.examples?.[0] ?? made);
+    expect([path, response.status]).toEqual([path, 200]);
   }
 });
 
@@ -196,6 +249,16 @@ const live: readonly (readonly [
     () => postJson(service, "/vectorize-image-base64", { image_base64: base64Of(jpeg) }),
   ],
   ["/vectorize-image-upload", "post", 200, () => postFile(service, jpeg)],
+  ["/embed-text", "post", 200, () => postJson(service, "/embed-text", { text: "a cat" })],
+  ["/embed-text", "post", 200, () => postJson(service, "/embed-text", { text: ["a cat", ""] })],
+  ["/embed-text", "post", 422, () => postJson(service, "/embed-text", { text: [5] })],
+  [
+    "/similarity",
+    "post",
+    200,
+    () => postJson(service, "/similarity", { image_url: origin.url("/image.jpg"), texts: ["a"] }),
+  ],
+  ["/similarity", "post", 422, () => postJson(service, "/similarity", { texts: ["a"] })],
   ["/livez", "get", 200, () => send(service, "/livez")],
   ["/readyz", "get", 200, () => send(service, "/readyz")],
   ["/upload", "post", 415, () => postJson(service, "/upload", {})],
@@ -233,7 +296,10 @@ for (const [path, method, status, request] of live) {
     const validate = new Ajv2020({ strict: false, allErrors: true }).compile(schema);
     validate(body);
     expect(validate.errors ?? []).toEqual([]);
-    expect(Object.keys(schema.properties ?? {})).toEqual(
+    const declared = [schema, ...(schema.anyOf ?? [])].flatMap(({ properties = {} }) =>
+      Object.keys(properties),
+    );
+    expect(declared).toEqual(
       expect.arrayContaining(Object.keys(typeof body === "object" && body !== null ? body : {})),
     );
   });

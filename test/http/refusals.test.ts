@@ -56,7 +56,12 @@ afterAll(async () => {
   await origin[Symbol.asyncDispose]();
 });
 
-const jsonPaths = ["/vectorize-image", "/vectorize-image-base64"] as const;
+const jsonPaths = [
+  "/vectorize-image",
+  "/vectorize-image-base64",
+  "/embed-text",
+  "/similarity",
+] as const;
 const formPaths = ["/upload", "/vectorize-image-upload"] as const;
 const clip = "?model=clip-ViT-B-32";
 

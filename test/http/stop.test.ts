@@ -15,7 +15,7 @@ function startSlowServer() {
       },
     },
     calls: new WeakMap(),
-    lifecycle: { isDraining: false },
+    lifecycle: { isDraining: false, isHandingOver: false },
     hostname: "127.0.0.1",
     port: 0,
     log: createLog({ level: "error", format: "json", write: () => {}, now: () => new Date() }),

@@ -1,13 +1,16 @@
 /** How a process that serves comes to its end. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { readdir } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import type { Socket } from "node:net";
+import { join } from "node:path";
 import { limits } from "../../src/limits.ts";
+import { createApiKey, withApiKey } from "../../src/store/api-keys.ts";
 import { answerOf, base64Of, expectProblem, postFile, postJson, until } from "../support/client.ts";
 import { type Origin, respond, startOrigin, staySilent } from "../support/origin.ts";
 import { type Bytes, concat, makeJpeg, makePng } from "../support/pictures.ts";
 import { type ServiceProcess, startProcess } from "../support/process.ts";
 import { connectRaw, headOf } from "../support/raw-client.ts";
+import { temporaryFolder } from "../support/tiny-clip.ts";
 
 let jpeg: Bytes;
 let origin: Origin;
@@ -212,4 +215,78 @@ test("a second signal in the middle of an inference ends at once, without a cras
   await Bun.sleep(limits.signalEchoMs + 100);
   service.signal("SIGTERM");
   expect(await service.exited).toBe(130);
+});
+
+/** A folder with a file for each of the two secrets, and the settings that name them. */
+async function secretFiles() {
+  const folder = await temporaryFolder();
+  const settings = {
+    NVIDIA_API_KEY: "",
+    NVIDIA_API_KEY_FILE: join(folder.path, "nvidia"),
+    API_KEYS_FILE: join(folder.path, "keys"),
+  };
+  return { settings, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() };
+}
+
+test("SIGHUP reads the files of secrets again, and a request that is under way is answered", async () => {
+  await using files = await secretFiles();
+  const { settings } = files;
+  const [alice, bob] = [createApiKey("alice", new Date(0)), createApiKey("bob", new Date(0))];
+  await Bun.write(settings.NVIDIA_API_KEY_FILE, "nvapi-old");
+  await Bun.write(settings.API_KEYS_FILE, withApiKey("", alice.entry));
+  await using service = await startProcess({ ...environment, ...settings });
+  await service.logged(/"model ready"/);
+  const place = { url: await service.url() };
+  const ask = (apiKey: string) =>
+    postJson(
+      place,
+      "/vectorize-image?model=clip-ViT-B-32",
+      { image_url: origin.url("/held") },
+      { Authorization: `Bearer ${apiKey}` },
+    );
+  const count = held.length;
+  const underWay = ask(alice.key);
+  await until(() => held.length > count);
+  await Bun.write(settings.NVIDIA_API_KEY_FILE, "nvapi-new");
+  await Bun.write(settings.API_KEYS_FILE, withApiKey("", bob.entry));
+  service.signal("SIGHUP");
+  const line = await service.logged(/\{[^\n]*files of secrets were read again[^\n]*\}/);
+  expect(JSON.parse(line)).toMatchObject({
+    files: "NVIDIA_API_KEY_FILE, API_KEYS_FILE",
+    nvidia_api_key: true,
+    api_keys: 1,
+  });
+  expect((await ask(alice.key)).status).toBe(401);
+  held.splice(0).forEach(respond({ body: jpeg }));
+  expect((await underWay).status).toBe(200);
+  service.signal("SIGTERM");
+  expect(await service.exited).toBe(0);
+  for (const secret of ["nvapi-old", "nvapi-new", alice.key, bob.key]) {
+    expect(service.log()).not.toContain(secret);
+  }
+});
+
+test("after a SIGHUP a file that cannot be read leaves its old value, and one sentence in the log", async () => {
+  await using files = await secretFiles();
+  await Bun.write(files.settings.NVIDIA_API_KEY_FILE, "nvapi-old");
+  await Bun.write(files.settings.API_KEYS_FILE, "");
+  await using service = await startProcess({ ...environment, ...files.settings });
+  await service.url();
+  await rm(files.settings.NVIDIA_API_KEY_FILE);
+  service.signal("SIGHUP");
+  const line = await service.logged(/\{[^\n]*files of secrets were read again[^\n]*\}/);
+  expect(JSON.parse(line)).toMatchObject({ files: "API_KEYS_FILE", nvidia_api_key: true });
+  expect(service.log()).toContain("NVIDIA_API_KEY_FILE cannot be read: check its path");
+  expect(service.log()).not.toContain(files.settings.NVIDIA_API_KEY_FILE);
+});
+
+test("SIGHUP without such files is answered with a log line, and the service goes on", async () => {
+  await using service = await startProcess(environment);
+  const url = await service.url();
+  service.signal("SIGHUP");
+  await service.logged(/"nothing to read again/);
+  expect((await fetch(new URL("/livez", url))).status).toBe(200);
+  service.signal("SIGTERM");
+  expect(await service.exited).toBe(0);
+  expectCleanLog(service);
 });

@@ -23,13 +23,18 @@ describe("what is asked for and over at once", () => {
     },
   );
 
-  test.each(["--version", "-V"])("%s tells the version", async (flag) => {
-    const { code, output } = await runMain([flag]);
-    expect({ code, output }).toEqual({
-      code: 0,
-      output: `imagesvc ${packageJson.version} (bun ${Bun.version})\n`,
-    });
-  });
+  test.each(["--version", "-V"])(
+    "%s tells the versions of all that matters, and the processor's features",
+    async (flag) => {
+      const { code, output, errors } = await runMain([flag]);
+      expect({ code, errors }).toEqual({ code: 0, errors: "" });
+      expect(output).toMatch(
+        /^imagesvc (.+)\ncommit ([0-9a-f]{40}(-dirty)?|unknown)\nbun (.+)\nonnxruntime \d.+\nlibvips \d.+\ncpu .+\n$/,
+      );
+      expect(output).toStartWith(`imagesvc ${packageJson.version}\n`);
+      expect(output).toContain(`\nbun ${Bun.version}\n`);
+    },
+  );
 
   test("help is given although settings are wrong", async () => {
     expect((await runMain(["serve", "--help"], { PORT: "none" })).code).toBe(0);
@@ -39,7 +44,12 @@ describe("what is asked for and over at once", () => {
 describe("wrong usage is exit code 2, with a hint on stderr and nothing on stdout", () => {
   test.each([
     [["fly"], 'there is no command "fly"'],
-    [["serve", "now"], 'there is no command "serve now"'],
+    [["serve", "now"], 'serve: "now" is too much'],
+    [["models"], "models is not a whole command: there are models list, models pull"],
+    [["models", "eat"], 'there is no command "models eat"'],
+    [["models", "import"], "models import: DIR is missing"],
+    [["completions", "fish"], 'SHELL is "fish": it must be one of bash, zsh'],
+    [["licenses", "--port", "1"], "--port"],
     [["--nope"], "--nope"],
     [["serve", "--ports", "81"], "--ports"],
     [["--port"], "--port"],
@@ -49,7 +59,7 @@ describe("wrong usage is exit code 2, with a hint on stderr and nothing on stdou
     expect({ code, output }).toEqual({ code: 2, output: "" });
     expect(errors).toStartWith("imagesvc: ");
     expect(errors).toContain(said);
-    expect(errors).toEndWith("Try: imagesvc --help\n");
+    expect(errors).toMatch(/\nTry: imagesvc (.+ )?--help\n$/);
     expect(errors).not.toContain("nvapi-secret");
   });
 });
@@ -149,6 +159,22 @@ describe("openapi", () => {
     expect(document.openapi).toStartWith("3.");
     expect(Object.keys(document.paths)).toContain("/vectorize-image");
   });
+
+  test.each(["openapi", "licenses", "completions bash"])(
+    "%s: a reader that has had enough is no failure",
+    async (command) => {
+      const main = join(repositoryRoot, "src/main.ts");
+      const script = `set -o pipefail; "$0" "$1" ${command} | head -c 1 >/dev/null`;
+      const child = Bun.spawn(["bash", "-c", script, process.execPath, main], {
+        env: { PATH: Bun.env["PATH"] ?? "" },
+        stderr: "pipe",
+      });
+      expect({ errors: await child.stderr.text(), code: await child.exited }).toEqual({
+        errors: "",
+        code: 0,
+      });
+    },
+  );
 
   test("loses nothing to a reader that is slow", async () => {
     const main = join(repositoryRoot, "src/main.ts");

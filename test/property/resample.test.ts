@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { resizeAndCrop } from "../../src/image/resample.ts";
+import { type Orientation, turnUpright } from "../../src/image/orientation.ts";
+import { createResampler } from "../../src/image/resample.ts";
 import { makePixels } from "../support/pictures.ts";
 
 type Channel = number[][];
@@ -64,36 +65,67 @@ function plainly(rgb: Uint8Array, width: number, height: number, side: number): 
   });
 }
 
-const pictures = fc.record({
-  width: fc.integer({ min: 1, max: 30 }),
-  height: fc.integer({ min: 1, max: 30 }),
-  seed: fc.nat(),
-  kind: fc.constantFrom("gradient", "noise", "text"),
-});
+const kind = fc.constantFrom("gradient", "noise", "text");
+const orientation = fc.constantFrom<Orientation[]>(1, 2, 3, 4, 5, 6, 7, 8);
+const from = (min: number, max: number) => fc.integer({ min, max });
 
-test("a crop equals the middle of the plainly scaled picture, for any size, content and side", () => {
-  fc.assert(
-    fc.property(pictures, fc.integer({ min: 1, max: 24 }), (picture, side) => {
-      const rgb = makePixels(picture);
-      const { width, height } = picture;
-      expect([...resizeAndCrop(rgb, width, height, side)]).toEqual(
-        plainly(rgb, width, height, side),
-      );
-    }),
-    { numRuns: 60 },
-  );
+/** Resamplers that are used again, so that each finds what the last picture left in its memory. */
+const resamplers = Array.from({ length: 25 }, (_, side) => createResampler(side));
+
+/** Pictures of some sizes, and of the same sizes lying on their side. */
+function pictures(width: fc.Arbitrary<number>, height: fc.Arbitrary<number>) {
+  const picture = fc.record({ width, height, seed: fc.nat(), kind });
+  const turned = picture.map((made) => ({ ...made, width: made.height, height: made.width }));
+  return fc.oneof(picture, turned);
+}
+
+test.each([
+  ["small", pictures(from(1, 30), from(1, 30)), from(1, 24), 80],
+  ["the size of the crop, or one off", pictures(from(19, 21), from(19, 21)), fc.constant(20), 30],
+  ["thin", pictures(from(1, 3), from(60, 400)), from(1, 12), 40],
+  // Larger than what the kernels are given at a time, both ways.
+  ["large", pictures(from(257, 400), from(400, 700)), from(1, 5), 8],
+])(
+  "a crop of a %s picture equals the middle of the upright one, plainly scaled",
+  (_, picture, side, numRuns) => {
+    fc.assert(
+      fc.property(picture, side, orientation, (made, outSide, turn) => {
+        const { width, height } = made;
+        const stored = { rgb: makePixels(made), width, height, orientation: turn };
+        const upright = turnUpright(stored);
+        const crop = resamplers[outSide]?.(stored);
+        const expected = plainly(upright.rgb, upright.width, upright.height, outSide);
+        expect(crop).toEqual(Uint8Array.from(expected));
+      }),
+      { numRuns },
+    );
+  },
+);
+
+test("an output of one source sample more than its neighbours, by a rounding, takes none of theirs", () => {
+  for (const [width, height, side] of [
+    [3, 258, 11],
+    [253, 3, 10],
+    [125, 3, 7],
+  ] as const) {
+    const rgb = makePixels({ width, height, kind: "noise" });
+    const crop = resamplers[side]?.({ rgb, width, height, orientation: 1 });
+    expect(crop).toEqual(Uint8Array.from(plainly(rgb, width, height, side)));
+  }
 });
 
 test("black and white at full contrast overshoot to 0 and 255, never beyond and around", () => {
-  const stripes = Uint8Array.from({ length: 9 * 7 * 3 }, (_, i) => ((i / 3) & 1 ? 255 : 0));
-  expect([...resizeAndCrop(stripes, 9, 7, 20)]).toEqual(plainly(stripes, 9, 7, 20));
+  const rgb = Uint8Array.from({ length: 9 * 7 * 3 }, (_, i) => ((i / 3) & 1 ? 255 : 0));
+  const crop = createResampler(20)({ rgb, width: 9, height: 7, orientation: 1 });
+  expect([...crop]).toEqual(plainly(rgb, 9, 7, 20));
 });
 
 test("a square picture of the model's own size is not changed", () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 40 }), fc.nat(), (side, seed) => {
+    fc.property(from(1, 24), fc.nat(), (side, seed) => {
       const rgb = makePixels({ width: side, height: side, seed, kind: "noise" });
-      expect(resizeAndCrop(rgb, side, side, side)).toEqual(rgb);
+      const image = { rgb, width: side, height: side, orientation: 1 } as const;
+      expect(resamplers[side]?.(image)).toEqual(rgb);
     }),
   );
 });
@@ -101,6 +133,10 @@ test("a square picture of the model's own size is not changed", () => {
 test("a line of a million pixels, whose scaled form would fill a disk, gives its middle", () => {
   const rgb = new Uint8Array(1_000_000 * 3).map((_, i) => (Math.abs(i - 1_500_000) < 9 ? 200 : 7));
   const middle = new Uint8Array(224 * 224 * 3).fill(200);
-  expect(resizeAndCrop(rgb, 1, 1_000_000, 224)).toEqual(middle);
-  expect(resizeAndCrop(rgb, 1_000_000, 1, 224)).toEqual(middle);
+  const resample = createResampler(224);
+  for (const turn of [1, 8] as const) {
+    const upright = { rgb, width: 1, height: 1_000_000, orientation: turn };
+    expect(resample(upright)).toEqual(middle);
+    expect(resample({ ...upright, width: 1_000_000, height: 1 })).toEqual(middle);
+  }
 });

@@ -1,5 +1,6 @@
 import { test } from "bun:test";
 import fc from "fast-check";
+import { findDoubledName } from "../../src/models/json.ts";
 import { parseSafetensors } from "../../src/models/safetensors.ts";
 import { accessBytes, safetensorsFile } from "../support/safetensors.ts";
 
@@ -40,6 +41,42 @@ test("no header, however it lies, leads outside the file", () => {
 
 test("no bytes at all lead outside the file", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), parsesOrSaysWhy), { numRuns: 1000 });
+});
+
+test("no change of a few bytes of a right file leads outside it", () => {
+  const right = safetensorsFile(
+    {
+      __metadata__: { format: "pt" },
+      weight: { dtype: "F32", shape: [2, 3], data_offsets: [8, 32] },
+      bias: { dtype: "F32", shape: [2], data_offsets: [0, 8] },
+    },
+    32,
+  );
+  const change = fc.tuple(fc.nat({ max: right.length - 1 }), fc.nat({ max: 255 }));
+  fc.assert(
+    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), (changes) => {
+      const bytes = right.slice();
+      for (const [at, value] of changes) bytes[at] = value;
+      return parsesOrSaysWhy(bytes);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("a name is found to be there twice exactly where a plain reading finds it", () => {
+  const name = fc.constantFrom("a", "b", '"', "\\", "{", ":", "é", "\u0000");
+  const pairs = fc.array(fc.tuple(name, fc.jsonValue({ maxDepth: 2 })), { maxLength: 5 });
+  fc.assert(
+    fc.property(pairs, (entries) => {
+      const members = entries.map(
+        ([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`,
+      );
+      const names = entries.map(([key]) => key);
+      const isDoubled = new Set(names).size < names.length;
+      return (findDoubledName(`{ ${members.join(" , ")} }`) !== undefined) === isDoubled;
+    }),
+    { numRuns: 1000 },
+  );
 });
 
 test("tensors laid out one behind the other are found where they are", () => {

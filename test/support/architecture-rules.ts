@@ -6,6 +6,7 @@ import { importsOf, resolveImport, withoutComments } from "./source-text.ts";
 const ENTRY_POINTS = [
   "src/main.ts",
   "src/native/build.ts",
+  "src/release/release.ts",
   "workers/inference.ts",
   "workers/pool-worker.ts",
 ];
@@ -15,14 +16,14 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp }[] = [
   { name: "entry", paths: /^src\/(main|compose)\.ts$/ },
   { name: "surfaces", paths: /^src\/(http|cli|web)\// },
   { name: "core", paths: /^src\/core\// },
-  { name: "adapters", paths: /^(src\/(sources|store|models|backends|native)|workers)\// },
+  { name: "adapters", paths: /^(src\/(sources|store|models|backends|native|release)|workers)\// },
   { name: "pure", paths: /^src\/(image|text|net|vector)\// },
   { name: "base", paths: /^src\/(config|errors|limits|log|metrics)\.ts$/ },
 ];
 
 /** What `workers/` may import of ours, beside itself, pure and base. */
 const OPEN_TO_WORKERS =
-  /^(workers\/|src\/(native\/|models\/onnx\/|backends\/protocol\.ts|models\/(safetensors|seeded-tensors)\.ts))/;
+  /^(workers\/|src\/(native\/|models\/onnx\/|backends\/protocol\.ts|models\/(checked-files|prepared|prepared-check|safetensors|seeded-tensors)\.ts))/;
 
 /** Packages that belong to one place. */
 const PACKAGE_HOMES: readonly {

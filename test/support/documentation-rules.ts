@@ -126,9 +126,12 @@ function withoutCode(text: string): string {
   return text.replaceAll(/^```[\s\S]*?^```$/gm, "");
 }
 
-/** Folders of one machine or one person, which mean nothing elsewhere. */
+/**
+ * Folders of one machine or one person, which mean nothing elsewhere. The home of `ec2-user`, whom every
+ * Amazon Linux has, is none of them.
+ */
 export function machinePathFaults(path: string, text: string, root: string): string[] {
-  const home = /(?<![\w$.])\/(?:home|Users|root)\/[\w.-]+/.exec(text)?.[0];
+  const home = /(?<![\w$.])\/(?:home|Users|root)\/(?!ec2-user\b)[\w.-]+/.exec(text)?.[0];
   const found = text.includes(`${root}/`) ? root : home;
   return found === undefined ? [] : [`${path} names a folder of one machine: ${found}`];
 }

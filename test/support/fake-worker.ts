@@ -5,9 +5,11 @@ import type {
   ClipModelFile,
   EmbedOutcome,
   ImageBytes,
+  ModelToWrite,
   Task,
   WrittenModel,
 } from "../../src/backends/protocol.ts";
+import { tinyClip } from "./tiny-clip.ts";
 
 /** A task that a worker was given and that waits for the test's answer. */
 export interface HeldTask {
@@ -22,6 +24,8 @@ interface FakeWorkerOptions {
   readonly onWarmUp?: (model: ClipModelFile | undefined) => Promise<void>;
   /** What writing the model gives; two file names, at once, unless told. */
   readonly onWriteModel?: () => Promise<WrittenModel>;
+  /** What a ping answers; at once that the worker is warm, unless told. */
+  readonly onPing?: () => Promise<Answers["ping"]>;
 }
 
 export interface FakeWorker extends Worker {
@@ -30,6 +34,8 @@ export interface FakeWorker extends Worker {
   readonly isClosed: boolean;
   /** The next task with images, as soon as the worker has it. */
   next(): Promise<HeldTask>;
+  /** Tells that its thread has died, and that another takes its place. */
+  die(): void;
 }
 
 /** What a warm-up loads where no model is opened. */
@@ -37,12 +43,22 @@ export const anyModel: ClipModelFile = {
   imageTower: "image.onnx",
   dimensions: 1,
   side: 1,
+  mean: [0, 0, 0],
+  std: [1, 1, 1],
   threads: 1,
+};
+
+/** A model to write where none is written. */
+export const anyModelToWrite: ModelToWrite = {
+  folder: "models",
+  from: { kind: "seed", architecture: tinyClip },
 };
 
 /** Makes one. Tasks with images are held until `next` hands them to the test. */
 export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
   const { onWarmUp = async () => {}, onWriteModel = async () => written } = options;
+  const { onPing = async () => ({ isWarm: true }) } = options;
+  const deathListeners: (() => void)[] = [];
   const written = { imageTower: "image.onnx", textTower: "text.onnx" };
   const tasks: Task[] = [];
   const held: HeldTask[] = [];
@@ -57,6 +73,8 @@ export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
       onWarmUp(task.model).then(() => answer({ warmUpMs: 0 }), reject);
     } else if (task.kind === "write-model") {
       onWriteModel().then(answer, reject);
+    } else if (task.kind === "ping") {
+      onPing().then(answer, reject);
     } else {
       held.push({ task, transfer, answer, fail: reject });
       wake();
@@ -80,6 +98,8 @@ export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
     },
     run,
     next,
+    onDeath: (listener) => void deathListeners.push(listener),
+    die: () => deathListeners.forEach((listener) => void listener()),
     close: async () => {
       isClosed = true;
     },

@@ -156,6 +156,78 @@ export function makePalettePng(options: PictureOptions = {}): Promise<Bytes> {
   return encode(paint(options).png({ palette: true, colours: 16, dither: 0 }));
 }
 
+/** Four colours, and how opaque each is, of {@link makeTransparentPalettePng}. */
+const palette = [200, 10, 20, 30, 40, 250, 0, 255, 0, 90, 91, 92];
+const paletteAlpha = [0, 128, 255, 0];
+
+/** Makes a PNG with a palette that is transparent in parts; `rgb` are the colours, as if it were not. */
+export function makeTransparentPalettePng(size: {
+  readonly width: number;
+  readonly height: number;
+}): { readonly bytes: Bytes; readonly rgb: Bytes } {
+  const { width, height } = size;
+  const rows = new Uint8Array((width + 1) * height);
+  const rgb = new Uint8Array(width * height * 3);
+  for (let pixel = 0; pixel < width * height; pixel++) {
+    const row = Math.floor(pixel / width);
+    const colour = (pixel + row) % 4;
+    // Every row begins with its filter, none.
+    rows[pixel + row + 1] = colour;
+    rgb.set(palette.slice(colour * 3, colour * 3 + 3), pixel * 3);
+  }
+  const bytes = concat(
+    pngSignature,
+    pngHeader(size, indexedColour),
+    pngChunk("PLTE", Uint8Array.from(palette)),
+    pngChunk("tRNS", Uint8Array.from(paletteAlpha)),
+    pngChunk("IDAT", deflateSync(rows)),
+    pngChunk("IEND", new Uint8Array()),
+  );
+  return { bytes, rgb };
+}
+
+/** Makes an animated PNG of two frames; the second is the still picture of the next seed. */
+export async function makeApng(options: PictureOptions = {}): Promise<Bytes> {
+  const { width = 64, height = 48, seed = 1 } = options;
+  const [first, second] = [
+    await makePng(options),
+    await makePng({ ...options, seed: seed + 1 }),
+  ].map(pngData);
+  if (first === undefined || second === undefined) throw new Error("two frames were to be made");
+  const frame = (sequence: number) =>
+    concat(bigEndian(sequence, width, height, 0, 0), Uint8Array.of(0, 1, 0, 10, 0, 0));
+  return concat(
+    pngSignature,
+    pngHeader({ width, height }, trueColour),
+    pngChunk("acTL", bigEndian(2, 0)),
+    pngChunk("fcTL", frame(0)),
+    pngChunk("IDAT", first),
+    pngChunk("fcTL", frame(1)),
+    pngChunk("fdAT", concat(bigEndian(2), second)),
+    pngChunk("IEND", new Uint8Array()),
+  );
+}
+
+/** Display P3's profile, as libvips carries it. */
+async function displayP3(): Promise<Uint8Array> {
+  const { icc } = await sharp(await paint({}).withIccProfile("p3").png().toBuffer()).metadata();
+  if (icc === undefined) throw new Error("libvips attached no profile");
+  return icc;
+}
+
+/** Puts a colour profile into a PNG, whose samples stay as they are. */
+export async function withPngProfile(png: Uint8Array): Promise<Bytes> {
+  const body = concat(ascii("Display P3\0\0"), deflateSync(await displayP3()));
+  const headerEnd = pngSignature.length + 12 + 13;
+  return concat(png.subarray(0, headerEnd), pngChunk("iCCP", body), png.subarray(headerEnd));
+}
+
+/** Puts a colour profile into a JPEG, whose samples stay as they are. */
+export async function withJpegProfile(jpeg: Uint8Array): Promise<Bytes> {
+  const body = concat(ascii("ICC_PROFILE\0"), Uint8Array.of(1, 1), await displayP3());
+  return concat(jpeg.subarray(0, 2), jpegSegment(0xe2, body), jpeg.subarray(2));
+}
+
 /** Makes an RGB PNG of 16 random bits a sample. */
 export function make16BitPng(options: PictureOptions = {}): Promise<Bytes> {
   return encode(paintIn16Bits(options, 3).toColourspace("rgb16").png());
@@ -203,6 +275,11 @@ export function makeAvif(options: PictureOptions = {}): Promise<Bytes> {
   return encode(paint(options).avif({ effort: 0, quality: 60 }));
 }
 
+/** Makes a WebP with a random alpha channel, lossless, which keeps the colours of what is transparent. */
+export function makeRgbaWebp(options: PictureOptions = {}): Promise<Bytes> {
+  return encode(paint(options, 4).webp({ lossless: true, exact: true, effort: 0 }));
+}
+
 /** Makes an RGB TIFF. */
 export function makeTiff(
   options: PictureOptions & {
@@ -216,9 +293,9 @@ export function makeTiff(
   return encode(orientation === undefined ? picture : picture.withMetadata({ orientation }));
 }
 
-/** Makes a CMYK TIFF. */
-export function makeCmykTiff(options: PictureOptions = {}): Promise<Bytes> {
-  return encode(paint(options).toColourspace("cmyk").tiff({ compression: "lzw" }));
+/** Makes an RGB TIFF of 16 random bits a sample. */
+export function make16BitTiff(options: PictureOptions = {}): Promise<Bytes> {
+  return encode(paintIn16Bits(options, 3).toColourspace("rgb16").tiff({ compression: "lzw" }));
 }
 
 /**
@@ -278,14 +355,9 @@ function makeBmp(options: PictureOptions = {}): Bytes {
 
 /** Makes a PNG of a few bytes whose header claims any size: a decompression bomb. */
 export function makeBombPng(options: { readonly width: number; readonly height: number }): Bytes {
-  const header = new Uint8Array(13);
-  const view = new DataView(header.buffer);
-  view.setUint32(0, options.width);
-  view.setUint32(4, options.height);
-  header.set([8, 2, 0, 0, 0], 8);
   return concat(
-    Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
-    pngChunk("IHDR", header),
+    pngSignature,
+    pngHeader(options, trueColour),
     pngChunk("IDAT", deflateSync(new Uint8Array(65_536))),
     pngChunk("IEND", new Uint8Array()),
   );
@@ -342,6 +414,37 @@ export function concat(...parts: readonly Uint8Array[]): Bytes {
 function jpegSegment(marker: number, body: Uint8Array): Bytes {
   const length = body.length + 2;
   return concat(Uint8Array.of(0xff, marker, length >> 8, length & 255), body);
+}
+
+const pngSignature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
+/** PNG's colour types (W3C PNG, third edition, table 1). */
+const trueColour = 2;
+const indexedColour = 3;
+
+/** An `IHDR` of 8 bits a sample, not interlaced. */
+function pngHeader(
+  { width, height }: { readonly width: number; readonly height: number },
+  colourType: number,
+): Bytes {
+  return pngChunk("IHDR", concat(bigEndian(width, height), Uint8Array.of(8, colourType, 0, 0, 0)));
+}
+
+/** The bodies of a PNG's `IDAT` chunks, joined. */
+function pngData(png: Uint8Array): Bytes {
+  const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
+  const bodies: Uint8Array[] = [];
+  for (let at = pngSignature.length; at < png.length; at += 12 + view.getUint32(at)) {
+    const isData = String.fromCharCode(...png.subarray(at + 4, at + 8)) === "IDAT";
+    if (isData) bodies.push(png.subarray(at + 8, at + 8 + view.getUint32(at)));
+  }
+  return concat(...bodies);
+}
+
+function bigEndian(...numbers: readonly number[]): Bytes {
+  const bytes = new Uint8Array(numbers.length * 4);
+  const view = new DataView(bytes.buffer);
+  for (const [index, number] of numbers.entries()) view.setUint32(index * 4, number);
+  return bytes;
 }
 
 function pngChunk(type: string, body: Uint8Array): Bytes {

@@ -3,15 +3,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { testModelsDir } from "./service.ts";
 
-/** `bun src/main.ts` as a process of its own, which ends with its test. */
+/** The service as a process of its own, which ends with its test. */
 export interface ServiceProcess extends AsyncDisposable {
+  readonly pid: number;
   /** Log lines so far. */
   log(): string;
   /** Resolves with the first match once the log has one. */
   logged(pattern: RegExp): Promise<string>;
   /** Where it listens. */
   url(): Promise<URL>;
-  signal(name: "SIGTERM" | "SIGINT"): void;
+  signal(name: NodeJS.Signals): void;
   /** Its exit code. */
   readonly exited: Promise<number>;
   readonly downloadsDir: string;
@@ -26,16 +27,25 @@ const plainEnvironment = {
   WORKERS: "1",
   MODELS_DIR: testModelsDir,
   DOWNLOADS_MIN_FREE_BYTES: "0",
+  HF_HUB_OFFLINE: "true",
 };
 
 const main = join(import.meta.dir, "../../src/main.ts");
 
+/** What is started where it is not `bun src/main.ts serve` in the tests' own working folder. */
+interface StartOptions {
+  readonly command?: readonly string[];
+  readonly cwd?: string;
+}
+
 /** Starts the service; nothing is awaited. */
 export async function startProcess(
   environment: Readonly<Record<string, string>> = {},
+  { command = [process.execPath, main, "serve"], cwd = process.cwd() }: StartOptions = {},
 ): Promise<ServiceProcess> {
   const downloadsDir = await mkdtemp(join(tmpdir(), "imagesvc-process-"));
-  const child = Bun.spawn([process.execPath, main, "serve"], {
+  const child = Bun.spawn([...command], {
+    cwd,
     env: { ...plainEnvironment, DOWNLOADS_DIR: downloadsDir, ...environment },
     stdout: "ignore",
     stderr: "pipe",
@@ -54,6 +64,7 @@ export async function startProcess(
     }
   };
   return {
+    pid: child.pid,
     log: () => log,
     logged,
     url: async () => new URL(await logged(/"listening","url":"([^"]+)"/)),
@@ -71,13 +82,15 @@ export async function startProcess(
   };
 }
 
-/** Runs `bun src/main.ts` to its end. */
+/** Runs `bun src/main.ts` to its end; what it may read on stdin is nothing unless told. */
 export async function runMain(
   argv: readonly string[],
   environment: Readonly<Record<string, string>> = {},
+  stdin = "",
 ): Promise<{ readonly code: number; readonly output: string; readonly errors: string }> {
   const child = Bun.spawn([process.execPath, main, ...argv], {
     env: { ...plainEnvironment, ...environment },
+    stdin: new Blob([stdin]),
     stdout: "pipe",
     stderr: "pipe",
   });

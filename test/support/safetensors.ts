@@ -15,7 +15,12 @@ export function accessBytes(bytes: Uint8Array): RandomAccess {
 
 /** A safetensors file with this header, whatever it claims, and these many bytes of data, all 0. */
 export function safetensorsFile(header: unknown, dataBytes: number): Uint8Array<ArrayBuffer> {
-  const text = new TextEncoder().encode(JSON.stringify(header));
+  return safetensorsText(JSON.stringify(header), dataBytes);
+}
+
+/** The same with a header that need not be JSON. */
+export function safetensorsText(header: string, dataBytes: number): Uint8Array<ArrayBuffer> {
+  const text = new TextEncoder().encode(header);
   const file = new Uint8Array(8 + text.length + dataBytes);
   new DataView(file.buffer).setBigUint64(0, BigInt(text.length), true);
   file.set(text, 8);

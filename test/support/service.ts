@@ -5,6 +5,7 @@ import { composeService } from "../../src/compose.ts";
 import { parseConfig, type SettingName } from "../../src/config.ts";
 import { createLog } from "../../src/log.ts";
 import { workerFiles } from "../../src/native/worker-files.ts";
+import { openCredentials } from "../../src/store/credentials.ts";
 
 /** A real service on a free port of loopback, in this process, with real workers. */
 export interface TestService extends AsyncDisposable {
@@ -46,6 +47,7 @@ export async function startService(settings: TestSettings = {}): Promise<TestSer
     CLIP_WEIGHTS: "synthetic",
     WORKERS: "1",
     DOWNLOADS_MIN_FREE_BYTES: "0",
+    HF_HUB_OFFLINE: "true",
     ...settings,
   });
   if ("faults" in parsed) throw new Error(parsed.faults.join("; "));
@@ -54,7 +56,9 @@ export async function startService(settings: TestSettings = {}): Promise<TestSer
   const service = composeService(parsed.config, {
     cores: availableParallelism(),
     folders: { models: testModelsDir, downloads: downloadsDir },
-    nvidiaApiKey: parsed.config.NVIDIA_API_KEY || undefined,
+    // No cache of this host is looked into.
+    hubCaches: {},
+    secrets: openCredentials(parsed.config, undefined),
     workerFiles,
     log: createLog({
       level: "debug",
@@ -65,7 +69,7 @@ export async function startService(settings: TestSettings = {}): Promise<TestSer
     onWorkerLost: (cause) => lost.push(cause),
   });
   const url = await service.listen();
-  await service.load();
+  await service.load(false);
   const stop = async () => {
     await service.stop();
     await rm(downloadsDir, { recursive: true, force: true });

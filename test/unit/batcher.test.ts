@@ -6,6 +6,7 @@ import { until } from "../support/client.ts";
 import {
   answerMarks,
   anyModel,
+  anyModelToWrite,
   createFakeWorker,
   type FakeWorker,
   imageOf,
@@ -27,6 +28,9 @@ function setUp(workers: readonly FakeWorker[], options: Partial<BatcherOptions> 
     maxBatch: 8,
     hangTimeoutMs: 60_000,
     warmUpTimeoutMs: 60_000,
+    writeModelTimeoutMs: 60_000,
+    pingTimeoutMs: 60_000,
+    log: { warn: () => {} },
     onWorkerLost: (cause) => lost.push(cause),
     ...options,
   });
@@ -276,17 +280,46 @@ test("a worker that hangs is reported once, left alone, and gets no more work", 
   const workers = [createFakeWorker(), createFakeWorker()] as const;
   const { embed, lost, warmUp } = setUp(workers, { hangTimeoutMs: 20 });
   await warmUp(anyModel);
-  const stuck = Promise.allSettled([embed(1, { timeoutMs: 100 })]);
+  const stuck = Promise.allSettled([embed(1)]);
   await until(() => lost.length > 0);
   for (const mark of range(2, 4)) {
     const answer = embed(mark);
     answerMarks(await workers[1].next());
     expect(await answer).toBe(mark);
   }
-  expect(await stuck).toMatchObject([{ reason: { code: "inference-timeout" } }]);
+  expect(await stuck).toMatchObject([{ reason: { code: "shutting-down" } }]);
   expect(workers[0].tasks.map(({ kind }) => kind)).toEqual(["warm-up", "embed-images"]);
   expect(workers[0].isClosed).toBe(false);
   expect(lost).toHaveLength(1);
+});
+
+test("once every worker hangs, what waits is refused at once, and so is what comes", async () => {
+  const { embed, lost, warmUp } = setUp([createFakeWorker()], { hangTimeoutMs: 20 });
+  await warmUp(anyModel);
+  const answers = await Promise.allSettled([embed(1), embed(2)]);
+  const refused = { reason: { code: "shutting-down" } };
+  expect(answers).toMatchObject([refused, refused]);
+  expect(lost).toHaveLength(1);
+  await expect(embed(3)).rejects.toMatchObject({ code: "shutting-down" });
+});
+
+test("a model that is never written loses its worker", async () => {
+  const onWriteModel = () => new Promise<never>(() => {});
+  const worker = createFakeWorker({ onWriteModel });
+  const { lost, writeModel } = setUp([worker], { writeModelTimeoutMs: 5 });
+  await expect(writeModel(anyModelToWrite)).rejects.toThrow("took too long");
+  await until(() => lost.length > 0);
+});
+
+test("idle workers are asked for a sign of life, and those that work are not", async () => {
+  const workers = [createFakeWorker(), createFakeWorker()] as const;
+  const { checkWorkers, embed, warmUp } = setUp(workers);
+  await warmUp(anyModel);
+  const answer = embed(1);
+  checkWorkers();
+  expect(workers.map(({ tasks }) => tasks.at(-1)?.kind)).toEqual(["embed-images", "ping"]);
+  answerMarks(await workers[0].next());
+  expect(await answer).toBe(1);
 });
 
 test("closing does not wait for a worker that hangs, and does not touch it", async () => {
@@ -332,7 +365,7 @@ test("closing waits for a job that no worker can take, until that job gives up",
 test("once closed, no model is loaded any more", async () => {
   const { close, warmUp, worker, writeModel } = await setUpWarm();
   await close();
-  await expect(writeModel("models")).rejects.toMatchObject({ code: "shutting-down" });
+  await expect(writeModel(anyModelToWrite)).rejects.toMatchObject({ code: "shutting-down" });
   await expect(warmUp(anyModel)).rejects.toMatchObject({ code: "shutting-down" });
   // The second is the release of the session.
   expect(worker.tasks.map((task) => "model" in task && task.model)).toEqual([anyModel, undefined]);
@@ -380,5 +413,5 @@ test("the expected wait follows the workers when they become faster", async () =
 });
 
 test("a queue without workers cannot write a model", async () => {
-  await expect(setUp([]).writeModel("models")).rejects.toThrow("no worker");
+  await expect(setUp([]).writeModel(anyModelToWrite)).rejects.toThrow("no worker");
 });

@@ -1,14 +1,24 @@
 import { expect, test } from "bun:test";
-import { catalog, type ModelDescription } from "../../src/models/catalog.ts";
+import { createHash } from "node:crypto";
+import { catalog, knownSource, type ModelDescription } from "../../src/models/catalog.ts";
+import type { ClipArchitecture } from "../../src/models/onnx/architecture.ts";
+import { imageTower } from "../../src/models/onnx/image-tower.ts";
+import { encodeModel } from "../../src/models/onnx/model-proto.ts";
+import { elementCount } from "../../src/models/onnx/tensor-source.ts";
+import { textTower } from "../../src/models/onnx/text-tower.ts";
 
 const models: [string, ModelDescription][] = Object.entries(catalog);
 
-test("every model's weights are pinned to a commit, a size and a digest", () => {
-  for (const [, { source }] of models) {
+test("every model's weights are at a commit, and known by size and digest together or not at all", () => {
+  for (const [, { source, onnx }] of models) {
     expect(source.repository).toMatch(/^[\w.-]+\/[\w.-]+$/);
     expect(source.revision).toMatch(/^[0-9a-f]{40}$/);
-    expect(source.sha256).toMatch(/^[0-9a-f]{64}$/);
-    expect(source.bytes).toBeGreaterThan(0);
+    expect(source.bytes === undefined).toBe(source.sha256 === undefined);
+    for (const facts of [source, onnx?.image, onnx?.text]) {
+      if (facts?.sha256 === undefined) continue;
+      expect(facts.sha256).toMatch(/^[0-9a-f]{64}$/);
+      expect(facts.bytes).toBeGreaterThan(0);
+    }
   }
 });
 
@@ -24,8 +34,68 @@ test("every model's numbers fit together", () => {
   }
 });
 
-test("the ViT-B/32 takes 224 pixels and gives 512 dimensions", () => {
-  const { architecture } = catalog["clip-ViT-B-32"];
-  expect(architecture.vision.side).toBe(224);
-  expect(architecture.dimensions).toBe(512);
+/**
+ * A model's golden values: its parameters as its publisher counts them, and the digest of both graphs.
+ * If a graph must change, raise `GRAPH_VERSION` and `SYNTHETIC_VERSION` too.
+ */
+const golden: Readonly<Record<string, readonly [parameters: number, graphs: string]>> = {
+  "clip-ViT-B-32": [
+    151_277_313,
+    "39579fb4f63671dd054cda7606e126ea6cbe078e3abdfdc2cd99c3e647a91607",
+  ],
+  "clip-ViT-B-16": [
+    149_620_737,
+    "51b44fdf16b901e300c01c369ae3df50e65816f14927b86d89857b35089bbb6b",
+  ],
+  "clip-ViT-L-14": [
+    427_616_513,
+    "639a5a6a64c5bac33578012bc11da674f66a04334530e61af25a430b6da02214",
+  ],
+};
+
+test("every model has golden values, and its graph reads as many parameters as were published", () => {
+  expect(Object.keys(golden)).toEqual(models.map(([id]) => id));
+  for (const [id, { architecture }] of models) {
+    expect([id, parametersOf(architecture), graphsOf(architecture)]).toEqual([
+      id,
+      ...(golden[id] ?? []),
+    ]);
+  }
 });
+
+test("published weights are as long as their parameters, and a header", () => {
+  for (const [, model] of models) {
+    const source = knownSource(model);
+    if (source === undefined) continue;
+    const headerBytes = source.bytes - 4 * parametersOf(model.architecture);
+    expect(headerBytes).toBeGreaterThan(10_000);
+    expect(headerBytes).toBeLessThan(100_000);
+  }
+});
+
+/** float32 values in a model's weights. */
+function parametersOf(architecture: ClipArchitecture): number {
+  const asked = new Map<string, number>();
+  for (const { weights } of [imageTower(architecture), textTower(architecture)]) {
+    for (const weight of weights) {
+      weight.read({
+        read: (name, shape) => {
+          asked.set(name, elementCount(shape));
+          return new Float32Array(elementCount(shape));
+        },
+      });
+    }
+  }
+  const read = asked.values().reduce((sum, count) => sum + count, 0);
+  const { vision, text } = architecture;
+  // The graph does without the keys' biases, which cancel, and without the scale of logits.
+  return read + vision.layers * vision.width + text.layers * text.width + 1;
+}
+
+function graphsOf(architecture: ClipArchitecture): string {
+  const hash = createHash("sha256");
+  for (const graph of [imageTower(architecture), textTower(architecture)]) {
+    hash.update(encodeModel(graph, "data"));
+  }
+  return hash.digest("hex");
+}

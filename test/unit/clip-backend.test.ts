@@ -8,10 +8,12 @@ import { startWorker, type Worker } from "../../src/backends/pool.ts";
 import type { ClipModelFile } from "../../src/backends/protocol.ts";
 import { Problem } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
+import { createSyntheticSupply, type WeightsSupply } from "../../src/models/weights-supply.ts";
 import { workerFiles } from "../../src/native/worker-files.ts";
 import { until } from "../support/client.ts";
+import { createFakeClock } from "../support/fake-clock.ts";
 import { answerMarks, createFakeWorker, imageOf } from "../support/fake-worker.ts";
-import { temporaryFolder } from "../support/tiny-clip.ts";
+import { temporaryFolder, tinyClip } from "../support/tiny-clip.ts";
 
 /** The backend over one worker, and what it logs. */
 function setUp(worker: Worker, options: Partial<ClipOptions> = {}) {
@@ -22,16 +24,19 @@ function setUp(worker: Worker, options: Partial<ClipOptions> = {}) {
     maxBatch: 8,
     hangTimeoutMs: 30_000,
     warmUpTimeoutMs: 30_000,
+    writeModelTimeoutMs: 60_000,
+    pingTimeoutMs: 60_000,
+    log: { warn: () => {} },
     onWorkerLost: () => {},
   });
   const clip = createClip({
     id: "clip",
     dimensions: 7,
-    side: 5,
-    weights: undefined,
-    modelsDir: "models",
+    input: { side: 5, mean: [0, 0, 0], std: [1, 1, 1] },
+    weights: createSyntheticSupply("models", "clip", tinyClip),
     threadsPerWorker: 3,
     batcher,
+    clock: createFakeClock("skip"),
     log: createLog({
       level: "info",
       format: "json",
@@ -44,6 +49,29 @@ function setUp(worker: Worker, options: Partial<ClipOptions> = {}) {
 }
 
 const now = { images: 1, deadline: Number.POSITIVE_INFINITY };
+const terms = { keepsTrying: true, signal: new AbortController().signal };
+
+const silent = async () =>
+  ({ kind: "failed", sentence: "the hub is silent", mayPass: false }) as const;
+
+/** Weights that are at the path that `find` gives, or nowhere, and can be downloaded. */
+function weightsAt(
+  folder: string,
+  find: () => string | undefined,
+  { bytes = 1000, pull = silent }: Partial<NonNullable<WeightsSupply["download"]>> = {},
+): WeightsSupply {
+  const facts = { bytes, sha256: "0".repeat(64) };
+  return {
+    exactId: "clip",
+    isSynthetic: false,
+    download: { bytes, pull },
+    mend: 'Get them with "imagesvc models pull clip"',
+    find: async () => ({
+      folder,
+      from: { kind: "weights", path: find(), architecture: tinyClip, ...facts },
+    }),
+  };
+}
 
 function embedJob(mark: number) {
   return {
@@ -67,10 +95,19 @@ test("once every worker is warm it is ready, and refuses nothing", async () => {
     },
   });
   const { clip, lines } = setUp(worker);
-  await clip.load();
+  await clip.load(terms);
   expect(clip.state()).toEqual({ kind: "ready" });
   expect(clip.admission(now)).toBeUndefined();
-  expect(models).toEqual([{ imageTower: "image.onnx", dimensions: 7, side: 5, threads: 3 }]);
+  expect(models).toEqual([
+    {
+      imageTower: "image.onnx",
+      dimensions: 7,
+      side: 5,
+      mean: [0, 0, 0],
+      std: [1, 1, 1],
+      threads: 3,
+    },
+  ]);
   expect(lines.map((line) => JSON.parse(line).level)).toEqual(["warn", "info"]);
 });
 
@@ -78,7 +115,7 @@ test("while a worker warms up it is still loading", async () => {
   const warm = Promise.withResolvers<void>();
   const worker = createFakeWorker({ onWarmUp: () => warm.promise });
   const { clip } = setUp(worker);
-  const loaded = clip.load();
+  const loaded = clip.load(terms);
   await until(() => worker.tasks.length === 2);
   expect(clip.state().kind).toBe("loading");
   warm.resolve();
@@ -86,8 +123,8 @@ test("while a worker warms up it is still loading", async () => {
   expect(clip.state().kind).toBe("ready");
 });
 
-test("the exact id tells synthetic weights from published ones", () => {
-  const published = { path: "model.safetensors", bytes: 1, sha256: "" };
+test("the exact id is that of its weights", () => {
+  const published = weightsAt("models", () => "model.safetensors");
   expect(setUp(createFakeWorker()).clip.exactId).toBe("clip@synthetic");
   expect(setUp(createFakeWorker(), { weights: published }).clip.exactId).toBe("clip");
 });
@@ -95,7 +132,7 @@ test("the exact id tells synthetic weights from published ones", () => {
 test("an outcome names the exact model, the stages' times, and gives the vector", async () => {
   const worker = createFakeWorker();
   const { clip } = setUp(worker);
-  await clip.load();
+  await clip.load(terms);
   const answer = clip.embed(embedJob(9));
   answerMarks(await worker.next());
   const { result, timings } = await answer;
@@ -107,7 +144,7 @@ test("an outcome names the exact model, the stages' times, and gives the vector"
 test("a problem of the worker is a Problem with its cause, and what is known of the bytes", async () => {
   const worker = createFakeWorker();
   const { clip } = setUp(worker);
-  await clip.load();
+  await clip.load(terms);
   const answer = clip.embed(embedJob(9));
   const problem = { code: "undecodable-image", detail: "It is cut.", cause: "EOF" } as const;
   const bytes = new Uint8Array([9]);
@@ -127,7 +164,7 @@ test("a problem of the worker is a Problem with its cause, and what is known of 
 test("a worker that fails to warm up makes it unavailable; the reason is in the log only", async () => {
   const onWarmUp = () => Promise.reject(new Error("/secret/path is broken"));
   const { clip, lines } = setUp(createFakeWorker({ onWarmUp }));
-  await clip.load();
+  await clip.load(terms);
   const state = clip.state();
   expect(state.kind).toBe("unavailable");
   expect(JSON.stringify(state)).not.toContain("secret");
@@ -137,11 +174,19 @@ test("a worker that fails to warm up makes it unavailable; the reason is in the 
   expect(error).toContain("/secret/path is broken");
 });
 
+test("a model that cannot be used is named, and not served", async () => {
+  const problem = new Problem("model-unavailable", "The model cannot be used: it is another.");
+  const { clip } = setUp(createFakeWorker({ onWarmUp: () => Promise.reject(problem) }));
+  await clip.load(terms);
+  expect(clip.state()).toEqual({ kind: "unavailable", why: problem.message });
+});
+
 test("a stop while it loads is no failure, and says nothing", async () => {
   const writing = Promise.withResolvers<{ imageTower: string; textTower: string }>();
   const worker = createFakeWorker({ onWriteModel: () => writing.promise });
   const { batcher, clip, lines } = setUp(worker);
-  const loaded = clip.load();
+  const loaded = clip.load(terms);
+  await until(() => worker.tasks.length === 1);
   const closed = batcher.close();
   writing.resolve({ imageTower: "image.onnx", textTower: "text.onnx" });
   await Promise.all([loaded, closed]);
@@ -156,27 +201,110 @@ async function loadPublished(written: number | undefined) {
   const path = join(folder.path, "model.safetensors");
   if (written !== undefined) await writeFile(path, new Uint8Array(written));
   const { batcher, clip, lines } = setUp(startWorker(workerFiles), {
-    id: "clip-ViT-B-32",
-    weights: { path, bytes: 1000, sha256: "0".repeat(64) },
-    modelsDir: join(folder.path, "prepared"),
+    weights: weightsAt(join(folder.path, "prepared/clip"), () =>
+      written === undefined ? undefined : path,
+    ),
   });
-  await clip.load();
+  await clip.load(terms);
   await batcher.close();
   return { state: clip.state(), problem: clip.admission(now), lines, folder: folder.path };
 }
 
-for (const [what, written] of [
-  ["missing", undefined],
-  ["of the wrong size", 999],
-  ["of other bytes", 1000],
-] as const) {
-  test(`weights that are ${what} make it unavailable, in a sentence that says the mend`, async () => {
+test.each([
+  ["missing", undefined, "The weights could not be downloaded: the hub is silent."],
+  ["of the wrong size", 999, "model.safetensors has 999 bytes instead of 1000: copy it again."],
+  ["of other bytes", 1000, "model.safetensors is not the file that it should be: copy it again."],
+])(
+  "weights that are %s make it unavailable, in a sentence that says the mend",
+  async (...given) => {
+    const [, written, sentence] = given;
     const { state, problem, lines, folder } = await loadPublished(written);
     expect(state.kind).toBe("unavailable");
     expect(problem).toMatchObject({ code: "model-unavailable" });
-    expect(problem?.message).toContain("models/clip-ViT-B-32/, as the README says");
+    expect(problem?.message).toStartWith(sentence);
+    expect(problem?.message).toContain("imagesvc models pull clip");
     expect(problem?.message).toContain("CLIP_WEIGHTS=synthetic");
     expect(problem?.message).not.toContain(folder);
-    expect(lines.map((line) => JSON.parse(line).level)).toEqual(["warn"]);
+    expect(lines.map((line) => JSON.parse(line).level).at(-1)).toBe("warn");
+  },
+);
+
+/** A model that is not written until its weights have come. */
+function setUpDownload(pull: NonNullable<WeightsSupply["download"]>["pull"]) {
+  let path: string | undefined;
+  const worker = createFakeWorker({
+    onWriteModel: async () =>
+      path === undefined
+        ? { unavailable: "The weights are not on this host." }
+        : { imageTower: "image.onnx", textTower: "text.onnx" },
   });
+  const weights = weightsAt("models", () => path, {
+    bytes: 600e6,
+    pull: async (pullTerms) => {
+      const failure = await pull(pullTerms);
+      if (failure === undefined) path = "model.safetensors";
+      return failure;
+    },
+  });
+  const clock = createFakeClock("skip");
+  return { ...setUp(worker, { weights, clock }), worker, clock };
 }
+
+test("missing weights are downloaded, and meanwhile requests hear how far it is and when to come back", async () => {
+  const heard: [string, number | undefined][] = [];
+  const { clip, worker, clock } = setUpDownload(async ({ onProgress }) => {
+    for (const receivedBytes of [0, 60e6, 120e6]) {
+      onProgress({ receivedBytes, totalBytes: 600e6 });
+      const problem = clip.admission(now);
+      heard.push([problem?.message ?? "", problem?.retryAfterS]);
+      await clock.advance(10_000);
+    }
+    return undefined;
+  });
+  await clip.load(terms);
+  expect(heard).toEqual([
+    ["The weights are being downloaded: 0 % of 600 MB.", 5],
+    ["The weights are being downloaded: 10 % of 600 MB.", 90],
+    ["The weights are being downloaded: 20 % of 600 MB.", 80],
+  ]);
+  expect(clip.state()).toEqual({ kind: "ready" });
+  // Before the download every worker was made ready to decode for the other model.
+  expect(worker.tasks.map(({ kind }) => kind)).toEqual([
+    "write-model",
+    "warm-up",
+    "write-model",
+    "warm-up",
+  ]);
+});
+
+const failure = { kind: "failed", sentence: "the hub answers 503", mayPass: true } as const;
+
+test("a download that fails is tried again, after longer and longer", async () => {
+  let tries = 0;
+  const { clip, clock } = setUpDownload(async () => {
+    tries += 1;
+    return tries < 4 ? failure : undefined;
+  });
+  await clip.load(terms);
+  expect(clip.state()).toEqual({ kind: "ready" });
+  expect(clock.slept).toEqual([15_000, 30_000, 60_000]);
+});
+
+test("a command does not wait for a hub to come back", async () => {
+  const { clip, clock } = setUpDownload(async () => failure);
+  await clip.load({ ...terms, keepsTrying: false });
+  expect(clip.state().kind).toBe("unavailable");
+  expect(clock.slept).toEqual([]);
+});
+
+test("a stop ends a download, and is no failure", async () => {
+  const stopping = new AbortController();
+  const { clip, lines } = setUpDownload(async ({ signal }) => {
+    stopping.abort();
+    signal.throwIfAborted();
+    return undefined;
+  });
+  await clip.load({ keepsTrying: true, signal: stopping.signal });
+  expect(clip.state().kind).toBe("loading");
+  expect(lines.filter((line) => line.includes('"level":"error"'))).toEqual([]);
+});

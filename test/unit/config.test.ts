@@ -1,6 +1,5 @@
 /** The settings, one by one and together. */
 import { describe, expect, test } from "bun:test";
-import { foldersOf } from "../../src/compose.ts";
 import { type Config, flagOf, parseConfig, type SettingName, settings } from "../../src/config.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -22,6 +21,7 @@ const defaults: Config = {
   PORT: 8000,
   HOST: "0.0.0.0",
   CLIP_WEIGHTS: "openai",
+  CLIP_MODEL: "clip-ViT-B-32",
   EXIF_ORIENTATION: "apply",
   NVIDIA_API_KEY: "",
   NVIDIA_API_KEY_FILE: "",
@@ -29,10 +29,18 @@ const defaults: Config = {
   NVIDIA_REQUESTS_PER_MINUTE: 0,
   MODELS_DIR: "",
   DOWNLOADS_DIR: "",
+  CACHE_DIR: "",
+  NATIVE_DIR: "",
   DOWNLOADS_KEEP: true,
+  DOWNLOADS_MAX_AGE: 0,
+  DOWNLOADS_MAX_BYTES: 0,
   DOWNLOADS_MIN_FREE_BYTES: 1_073_741_824,
   HTTPS_PROXY: "",
   NO_PROXY: "",
+  HF_ENDPOINT: "https://huggingface.co",
+  HF_TOKEN: "",
+  HF_HUB_OFFLINE: false,
+  API_KEYS_FILE: "",
   CORS_ORIGINS: ["http://localhost:3000", "http://localhost:5173"],
   MAX_BODY_BYTES: 67_108_864,
   MAX_IMAGE_BYTES: 20_971_520,
@@ -59,6 +67,7 @@ describe("whole numbers have limits, and both ends belong to them", () => {
   test.each([
     ["PORT", 0, 65_535],
     ["NVIDIA_REQUESTS_PER_MINUTE", 0, 10_000],
+    ["DOWNLOADS_MAX_BYTES", 0, 1e15 - 1],
     ["DOWNLOADS_MIN_FREE_BYTES", 0, 1e15 - 1],
     ["MAX_BODY_BYTES", 1024, 1_073_741_824],
     ["MAX_IMAGE_BYTES", 1024, 1_073_741_824],
@@ -87,12 +96,36 @@ describe("whole numbers have limits, and both ends belong to them", () => {
   });
 });
 
+describe("time spans", () => {
+  test.each([
+    ["0", 0],
+    ["1m", 60_000],
+    ["90m", 5_400_000],
+    ["12h", 43_200_000],
+    ["30d", 2_592_000_000],
+    ["36500d", 3_153_600_000_000],
+  ] as const)("%s", (text, ms) => {
+    expect(configOf({ DOWNLOADS_MAX_AGE: text }).DOWNLOADS_MAX_AGE).toBe(ms);
+  });
+
+  test.each(["1", "30", "d", "30 d", "-1d", "1.5h", "30D", "30s", "1w", "36501d", "1d12h"])(
+    "%s is none",
+    (text) => {
+      const allowed = "0, or minutes, hours or days such as 90m, 12h or 30d, at most 36500d";
+      expect(faultsOf({ DOWNLOADS_MAX_AGE: text })).toEqual([
+        `DOWNLOADS_MAX_AGE is "${text}": it must be ${allowed}`,
+      ]);
+    },
+  );
+});
+
 describe("choices take their names and nothing else", () => {
   test.each([
     ["CLIP_WEIGHTS", ["openai", "synthetic"]],
+    ["CLIP_MODEL", ["clip-ViT-B-32", "clip-ViT-B-16", "clip-ViT-L-14"]],
     ["EXIF_ORIENTATION", ["apply", "ignore"]],
     ["LOG_LEVEL", ["debug", "info", "warn", "error"]],
-    ["LOG_FORMAT", ["auto", "json", "text"]],
+    ["LOG_FORMAT", ["auto", "json", "text", "journal"]],
   ] as const)("%s", (name, names) => {
     for (const one of names) expect(configOf({ [name]: one })[name]).toBe(one);
     for (const wrong of ["none", names[0].toUpperCase(), ` ${names[0]}`]) {
@@ -206,24 +239,16 @@ test("a setting's flag is its name in lower case with hyphens", () => {
   expect(flagOf("MAX_PIXELS")).toBe("--max-pixels");
 });
 
-test("only the key is a secret, and the secret is no fault text", () => {
+test("secrets are no fault text", () => {
   const secrets = Object.entries(settings).filter(([, { secret }]) => secret);
-  expect(secrets.map(([name]) => name)).toEqual(["NVIDIA_API_KEY"]);
+  expect(secrets.map(([name]) => name)).toEqual(["NVIDIA_API_KEY", "HF_TOKEN"]);
   const faults = faultsOf({ NVIDIA_API_KEY: "nvapi-secret", PORT: "x" });
   expect(faults.join()).not.toContain("nvapi-secret");
 });
 
-test("folders come from the settings, else from systemd's first state folder, else from here", () => {
-  const { MODELS_DIR, DOWNLOADS_DIR } = { MODELS_DIR: "/m", DOWNLOADS_DIR: "/d" };
-  const own = configOf({ MODELS_DIR, DOWNLOADS_DIR });
-  expect(foldersOf(own, "/state")).toEqual({ models: "/m", downloads: "/d" });
-  expect(foldersOf(defaults, "/state:/other")).toEqual({
-    models: "/state/models",
-    downloads: "/state/downloads",
-  });
-  for (const state of [undefined, ""]) {
-    expect(foldersOf(defaults, state)).toEqual({ models: "models", downloads: "downloads" });
-  }
+test("a setting that does not matter here keeps its default, whatever its text", () => {
+  const parsed = parseConfig({ PORT: "none", WORKERS: "3" }, {}, ["WORKERS"]);
+  expect(parsed).toMatchObject({ config: { PORT: 8000, WORKERS: 3 } });
 });
 
 test("a proxy must be an http(s) URL, and its password is not repeated", () => {

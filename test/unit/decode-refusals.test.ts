@@ -9,7 +9,6 @@ import { configureSharp, type DecodedImage, decodeImage } from "../../workers/de
 import {
   ascii,
   type Bytes,
-  foreignHeads,
   makeAvif,
   makeBombPng,
   makeGif,
@@ -108,17 +107,6 @@ describe("too many pixels", () => {
 });
 
 describe("what is not a decoded format", () => {
-  for (const [word, bytes] of Object.entries(foreignHeads)) {
-    test(`${word} is refused by its name`, async () => {
-      expect(await decode(bytes)).toMatchObject({
-        code: "unsupported-image",
-        message: expect.stringMatching(
-          new RegExp(`^This is .*${word}.*; JPEG, PNG, WebP, GIF, AVIF and TIFF are decoded\\.$`),
-        ),
-      });
-    });
-  }
-
   test("never reaches libvips, whose other readers are shut in any case", async () => {
     const svg = ascii('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>');
     await expect(sharp(svg).metadata()).rejects.toThrow(/unsupported image format/);
@@ -134,7 +122,7 @@ describe("bytes in a file", () => {
     const fromMemory = await decode(bytes, 2_000_000);
     const sha256 = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
     expect(fromMemory).toMatchObject({
-      ...{ width: 900, height: 1200 },
+      ...{ width: 1200, height: 900, orientation: 6 },
       facts: { sha256, format: "jpg", width: 1200, height: 900 },
     });
     await withFile(bytes, async (path) => {

@@ -1,6 +1,6 @@
 /** The folder of received images, on a real disk. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ImageFacts } from "../../src/backends/protocol.ts";
@@ -69,6 +69,15 @@ test("the same bytes twice are one file, which is not written again", async () =
   await spool.discard();
   expect(await readdir(directory)).toEqual([name]);
   expect((await stat(join(directory, name))).ino).toBe(before.ino);
+});
+
+test("the same bytes again make the file new", async () => {
+  await open().keep(inMemory, facts);
+  const long = new Date("2001-01-01");
+  await utimes(join(directory, name), long, long);
+  const before = Date.now();
+  await open().keep(inMemory, facts);
+  expect((await stat(join(directory, name))).mtimeMs).toBeGreaterThanOrEqual(before - 1);
 });
 
 test("the same bytes many times at once are one file", async () => {

@@ -91,6 +91,7 @@ test("a model is checked, admitted, and only then the image is got, embedded and
   expect(await embed()).toEqual({
     model: "clip@test",
     vector: new Float32Array([3, 4]),
+    sha256: facts.sha256,
     saved: { savedAs: `${facts.sha256}.jpg`, path: `downloads/${facts.sha256}.jpg` },
   });
   expect(asked).toEqual(["admission clip", "acquire", "embed clip", "keep"]);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { startWorker, type Worker } from "../../src/backends/pool.ts";
 import { workerFiles } from "../../src/native/worker-files.ts";
 import { makeJpeg, makePng } from "../support/pictures.ts";
-import { temporaryFolder, tinyClip, writeTinyClip } from "../support/tiny-clip.ts";
+import { clipInput, temporaryFolder, tinyClip, writeTinyClip } from "../support/tiny-clip.ts";
 
 const decode = { maxPixels: 1_000_000, orientation: "apply" } as const;
 let folder: Awaited<ReturnType<typeof temporaryFolder>>;
@@ -14,7 +14,8 @@ beforeAll(async () => {
   worker = startWorker(workerFiles);
   const { imageTower } = await writeTinyClip(folder.path);
   const { dimensions, vision } = tinyClip;
-  const model = { imageTower, dimensions, side: vision.side, threads: 1 };
+  const { mean, std } = clipInput;
+  const model = { imageTower, dimensions, side: vision.side, mean, std, threads: 1 };
   await worker.run({ kind: "warm-up", model });
 });
 afterAll(async () => {
@@ -43,4 +44,23 @@ test("whatever befalls one image of a batch, its neighbours get the vectors that
   expect(codes).toEqual(["vector", "internal-error", "unsupported-image", "vector"]);
   expect([together[0]?.result, together[3]?.result]).toEqual(alone.map(({ result }) => result));
   expect(JSON.stringify(together[1]?.result)).toContain("report the request id");
+});
+
+test("a warm-up with a model that gives something else says what", async () => {
+  const { imageTower } = await writeTinyClip(folder.path);
+  const model = {
+    ...clipInput,
+    imageTower,
+    dimensions: 99,
+    side: tinyClip.vision.side,
+    threads: 1,
+  };
+  expect(await worker.run({ kind: "warm-up", model })).toEqual({
+    problem: {
+      code: "model-unavailable",
+      detail:
+        "The model cannot be used: the image tower gave float32 [1,12] instead of float32 [1,99].",
+    },
+  });
+  expect(await worker.run({ kind: "ping" })).toEqual({ isWarm: false });
 });

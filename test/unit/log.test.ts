@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { createLog, type LogLevel } from "../../src/log.ts";
+import { chooseFormat, createLog, type LogFormat, type LogLevel } from "../../src/log.ts";
 
 /** A log at a fixed time, and the lines that it writes. */
-function setUp(format: "json" | "text", level: LogLevel = "debug") {
+function setUp(format: LogFormat, level: LogLevel = "debug") {
   const lines: string[] = [];
   const now = () => new Date("2026-02-03T04:05:06.789Z");
   return { lines, ...createLog({ level, format, write: (line) => lines.push(line), now }) };
@@ -46,4 +46,60 @@ test("text is one line an event too", () => {
   const { error, lines } = setUp("text");
   error("could not start:\n  the port is taken\r\n");
   expect(lines).toEqual(["04:05:06 error could not start: the port is taken\n"]);
+});
+
+test("colours mark the level alone, and the text stays the same without them", () => {
+  const { lines, ...log } = setUp("colored");
+  const plain = setUp("text");
+  for (const level of ["debug", "info", "warn", "error"] as const) {
+    log[level]("one", { path: "/upload" });
+    plain[level]("one", { path: "/upload" });
+  }
+  expect(lines[2]).toBe('04:05:06 \u001b[33mwarn \u001b[0m one path="/upload"\n');
+  expect(lines.map(Bun.stripANSI)).toEqual(plain.lines);
+  expect(new Set(lines.map((line) => line.slice(9, 14))).size).toBe(4);
+});
+
+test("the journal gets a priority instead of the time, and one line an event", () => {
+  const { lines, ...log } = setUp("journal");
+  log.debug("asked");
+  log.info("listening", { url: "http://[::]:8000/" });
+  log.warn("two\nlines");
+  log.error("it broke", { error: "Error: it broke\n    at serve\n    at main" });
+  expect(lines).toEqual([
+    "<7>debug asked\n",
+    '<6>info  listening url="http://[::]:8000/"\n',
+    "<4>warn  two lines\n",
+    '<3>error it broke error="Error: it broke\\n    at serve\\n    at main"\n',
+  ]);
+});
+
+/** A stream that is not a terminal, beside the one that the journal names. */
+const pipe = {
+  journalStream: "8:1234",
+  stream: { dev: 8n, ino: 99n },
+  isTerminal: false,
+  noColor: undefined,
+};
+const journal = { ...pipe, stream: { dev: 8n, ino: 1234n } };
+const terminal = { ...pipe, isTerminal: true };
+
+test.each([
+  ["auto", journal, "journal"],
+  ["auto", pipe, "json"],
+  ["auto", { ...journal, journalStream: undefined }, "json"],
+  ["auto", { ...journal, stream: undefined }, "json"],
+  ["auto", { ...journal, journalStream: "1234:8" }, "json"],
+  ["auto", terminal, "colored"],
+  ["auto", { ...terminal, noColor: "1" }, "text"],
+  ["auto", { ...terminal, noColor: "" }, "colored"],
+  ["text", pipe, "text"],
+  ["text", journal, "text"],
+  ["text", terminal, "colored"],
+  ["json", terminal, "json"],
+  ["json", journal, "json"],
+  ["journal", terminal, "journal"],
+  ["journal", pipe, "journal"],
+] as const)("LOG_FORMAT=%s with %p is %s", (chosen, surroundings, expected) => {
+  expect(chooseFormat(chosen, surroundings)).toBe(expected);
 });

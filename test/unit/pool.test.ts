@@ -13,12 +13,16 @@ const scripted = {
 /** Real threads that do what their images say. */
 async function startScripted({ count = 1, maxBatch = 8 } = {}) {
   const lost: Error[] = [];
+  const warnings: string[] = [];
   const batcher = createBatcher({
     workers: Array.from({ length: count }, () => startWorker(scripted)),
     decode: { maxPixels: 1, orientation: "apply" },
     maxBatch,
     hangTimeoutMs: 20_000,
     warmUpTimeoutMs: 20_000,
+    writeModelTimeoutMs: 60_000,
+    pingTimeoutMs: 60_000,
+    log: { warn: (message) => warnings.push(message) },
     onWorkerLost: (cause) => lost.push(cause),
   });
   await batcher.warmUp(anyModel);
@@ -30,6 +34,7 @@ async function startScripted({ count = 1, maxBatch = 8 } = {}) {
     });
   return {
     lost,
+    warnings,
     send,
     /** The number of the thread that embedded, or the problem's code. */
     embed: async (script: string): Promise<number | string | undefined> => {
@@ -87,6 +92,14 @@ for (const death of ["exit", "crash"]) {
   });
 }
 
+test("a thread that dies while it is idle costs nobody anything", async () => {
+  await using pool = await startScripted();
+  const thread = await pool.embed("exit-idle");
+  await until(() => pool.warnings.length > 0);
+  expect(await pool.embed("picture")).not.toBe(thread);
+  expect(pool.lost).toEqual([]);
+});
+
 test("one thread's death does not touch another's work", async () => {
   await using pool = await startScripted({ count: 2, maxBatch: 1 });
   const [dead, alive] = await Promise.allSettled([pool.embed("exit"), pool.embed("picture")]);
@@ -119,6 +132,9 @@ test("a worker whose code cannot be loaded fails its warm-up", async () => {
     maxBatch: 8,
     hangTimeoutMs: 1_000,
     warmUpTimeoutMs: 1_000,
+    writeModelTimeoutMs: 60_000,
+    pingTimeoutMs: 60_000,
+    log: { warn: () => {} },
     onWorkerLost: () => {},
   });
   expect(await failureOf(batcher.warmUp(anyModel))).toBeInstanceOf(Error);

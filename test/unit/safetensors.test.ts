@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { accessFile, parseSafetensors } from "../../src/models/safetensors.ts";
-import { accessBytes, safetensorsFile } from "../support/safetensors.ts";
+import { accessBytes, safetensorsFile, safetensorsText } from "../support/safetensors.ts";
 import { temporaryFolder } from "../support/tiny-clip.ts";
 
 const bias = { dtype: "F32", shape: [2], data_offsets: [0, 8] };
@@ -105,5 +105,40 @@ describe("a header that lies is refused:", () => {
 
   test("a file too short for a length", () => {
     expect(() => parseSafetensors(accessBytes(new Uint8Array(7)))).toThrow("too short");
+  });
+});
+
+describe("a header that deceives is refused:", () => {
+  test("ten gigabytes of header, of which nothing is read", () => {
+    const bytes = safetensorsFile({ bias }, 8);
+    new DataView(bytes.buffer).setBigUint64(0, 10n ** 10n, true);
+    const read: number[] = [];
+    const file = {
+      totalBytes: 2 * 10 ** 10,
+      read: (offset: number, length: number) => {
+        read.push(length);
+        return new Uint8Array(bytes.subarray(offset, offset + length));
+      },
+    };
+    expect(() => parseSafetensors(file)).toThrow("claims a header of 10000000000");
+    expect(read).toEqual([8]);
+  });
+
+  test.each([
+    [
+      "a tensor",
+      '{"bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"bias":ENTRY}',
+      '"bias"',
+    ],
+    ["an escaped one", '{"bias":ENTRY,"b\\u0069as":ENTRY}', '"bias"'],
+    [
+      "a part of an entry",
+      '{"bias":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}',
+      '"dtype"',
+    ],
+  ])("%s that is described twice", (_what, header, name) => {
+    const entry = JSON.stringify(bias);
+    const bytes = safetensorsText(header.replaceAll("ENTRY", entry), 8);
+    expect(() => parseSafetensors(accessBytes(bytes))).toThrow(`has the name ${name} twice`);
   });
 });

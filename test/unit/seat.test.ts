@@ -11,6 +11,8 @@ function setUp(worker: FakeWorker, options: Partial<SeatOptions> = {}) {
     worker,
     hangTimeoutMs: 60_000,
     warmUpTimeoutMs: 60_000,
+    pingTimeoutMs: 60_000,
+    log: { warn: () => {} },
     onWorkerLost: (cause) => lost.push(cause),
     onChange: () => {
       changes += 1;
@@ -19,6 +21,11 @@ function setUp(worker: FakeWorker, options: Partial<SeatOptions> = {}) {
   });
   return { ...seat, lost, changes: () => changes };
 }
+
+/** For work that does not hang. */
+const unexpected = () => {
+  throw new Error("it does not hang");
+};
 
 /** Something to do that never ends. */
 const never = () => new Promise<never>(() => {});
@@ -90,7 +97,7 @@ test("an errand that fails does not keep the next from its turn", async () => {
 test("a warm-up that waits its turn comes before the seat is offered to others", async () => {
   const work = Promise.withResolvers<void>();
   const seat = setUp(createFakeWorker());
-  seat.occupy(() => work.promise);
+  seat.occupy(() => work.promise, unexpected);
   const warm = seat.warmUp(anyModel);
   expect(seat.changes()).toBe(0);
   work.resolve();
@@ -111,7 +118,7 @@ test("after a failure the seat is offered again only once its worker is warm", a
   const seat = setUp(worker);
   await seat.warmUp(anyModel);
   await until(seat.isFree);
-  seat.occupy(() => Promise.reject(new Error("the thread died")));
+  seat.occupy(() => Promise.reject(new Error("the thread died")), unexpected);
   await until(() => warmUps === 2);
   expect(seat.isWarm()).toBe(false);
   expect(seat.isFree()).toBe(false);
@@ -124,7 +131,7 @@ test("after a failure the seat is offered again only once its worker is warm", a
 test("a cold seat needs no warm-up after a failure", async () => {
   const worker = createFakeWorker();
   const seat = setUp(worker);
-  seat.occupy(() => Promise.reject(new Error("undecodable")));
+  seat.occupy(() => Promise.reject(new Error("undecodable")), unexpected);
   await until(seat.isFree);
   expect(worker.tasks).toEqual([]);
 });
@@ -140,8 +147,89 @@ test("a worker that hangs while it is warmed up again is lost, and its seat stay
   const seat = setUp(worker, { warmUpTimeoutMs: 5 });
   await seat.warmUp(anyModel);
   await until(seat.isFree);
-  seat.occupy(() => Promise.reject(new Error("the thread died")));
+  seat.occupy(() => Promise.reject(new Error("the thread died")), unexpected);
   await until(seat.isLost);
   expect(seat.lost).toMatchObject([{ message: "a worker could not be warmed up again" }]);
   expect(seat.isFree()).toBe(false);
+});
+
+test("an idle worker that gives a sign of life is left as it is", async () => {
+  const worker = createFakeWorker();
+  const seat = setUp(worker);
+  await seat.warmUp(anyModel);
+  seat.check();
+  expect(seat.isFree()).toBe(false);
+  await until(seat.isFree);
+  expect(worker.tasks.map(({ kind }) => kind)).toEqual(["warm-up", "ping"]);
+  expect(seat.isWarm()).toBe(true);
+});
+
+test("an idle worker that gives none is lost", async () => {
+  const worker = createFakeWorker({ onPing: never });
+  const seat = setUp(worker, { pingTimeoutMs: 5 });
+  seat.check();
+  await until(seat.isLost);
+  expect(seat.lost).toMatchObject([{ message: "an idle worker is silent" }]);
+  seat.check();
+  expect(worker.tasks).toHaveLength(1);
+});
+
+test("an idle worker that has lost its model is warmed up before anybody gets it", async () => {
+  const worker = createFakeWorker({ onPing: async () => ({ isWarm: false }) });
+  const seat = setUp(worker);
+  await seat.warmUp(anyModel);
+  const changes = seat.changes();
+  seat.check();
+  await until(() => seat.changes() > changes);
+  expect(worker.tasks.map(({ kind }) => kind)).toEqual(["warm-up", "ping", "warm-up"]);
+  expect(seat.isWarm()).toBe(true);
+  expect(seat.isFree()).toBe(true);
+});
+
+test("a cold worker is asked too, and has no model to lose", async () => {
+  const worker = createFakeWorker({ onPing: async () => ({ isWarm: false }) });
+  const seat = setUp(worker);
+  seat.check();
+  await until(seat.isFree);
+  expect(worker.tasks).toEqual([{ kind: "ping" }]);
+});
+
+test("a thread that dies while it is idle is warmed up again at once, and that is told", async () => {
+  const worker = createFakeWorker();
+  const warnings: unknown[] = [];
+  const seat = setUp(worker, { log: { warn: (_, fields) => warnings.push(fields) } });
+  await seat.warmUp(anyModel);
+  worker.die();
+  expect(seat.isWarm()).toBe(false);
+  expect(seat.isFree()).toBe(false);
+  await until(seat.isFree);
+  expect(seat.isWarm()).toBe(true);
+  expect(warnings).toEqual([{ cause: "its thread died while it was idle" }]);
+});
+
+test("a thread that dies at work, or because its seat is closed, is not warmed up for that", async () => {
+  const worker = createFakeWorker();
+  const seat = setUp(worker);
+  await seat.warmUp(anyModel);
+  const work = Promise.withResolvers<void>();
+  seat.occupy(() => work.promise, unexpected);
+  worker.die();
+  work.resolve();
+  await until(seat.isFree);
+  await seat.close();
+  worker.die();
+  seat.check();
+  // The second is the release of the session.
+  expect(worker.tasks.map(({ kind }) => kind)).toEqual(["warm-up", "warm-up"]);
+});
+
+test("whoever waits for work that hangs is told", async () => {
+  const seat = setUp(createFakeWorker(), { hangTimeoutMs: 5 });
+  let isTold = false;
+  seat.occupy(never, () => {
+    isTold = true;
+  });
+  await until(seat.isLost);
+  expect(isTold).toBe(true);
+  expect(seat.lost).toMatchObject([{ message: "a worker hangs in native code" }]);
 });

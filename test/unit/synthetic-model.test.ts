@@ -1,15 +1,14 @@
 import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { clipVitB32 } from "../../src/models/onnx/architecture.ts";
 import { createSession } from "../../workers/session.ts";
-import { writeSyntheticModel } from "../../workers/write-model.ts";
+import { defaultModel, prepareSynthetic } from "../support/default-model.ts";
 import { createTextSession } from "../support/text-session.ts";
 import { temporaryFolder } from "../support/tiny-clip.ts";
 
 const TIMEOUT_MS = 120_000;
-const { dimensions } = clipVitB32;
-const { side } = clipVitB32.vision;
+const { dimensions } = defaultModel.architecture;
+const { side } = defaultModel.architecture.vision;
 
 /** If these must change, raise `SYNTHETIC_VERSION`, or hosts keep and serve what they have. */
 const pinned = {
@@ -27,7 +26,7 @@ test(
   "the synthetic model has the same bytes on every machine, and works",
   async () => {
     await using folder = await temporaryFolder();
-    const { imageTower, textTower } = await writeSyntheticModel(folder.path);
+    const { imageTower, textTower } = await prepareSynthetic(folder.path);
     for (const [name, sha256] of Object.entries(pinned)) {
       expect([name, await digest(`${folder.path}/${name}`)]).toEqual([name, sha256]);
     }

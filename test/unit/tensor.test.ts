@@ -1,5 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import { rgbToPixelValues } from "../../src/image/tensor.ts";
+import { normalizedLevels, rgbToPixelValues } from "../../src/image/tensor.ts";
+import { clipInput } from "../support/tiny-clip.ts";
+
+const levels = normalizedLevels(clipInput);
 
 /** Float32 arithmetic, one rounding a step. */
 function inFloat32(value: number, mean: number, standardDeviation: number): number {
@@ -13,12 +16,12 @@ describe("pixel values", () => {
   test("are scaled in float64 and normalised in float32, each channel by its own constants", () => {
     const rgb = Uint8Array.from({ length: 256 * 3 }, (_, index) => Math.floor(index / 3));
     const out = new Float32Array(256 * 3);
-    rgbToPixelValues(rgb, out, 0);
-    const levels = Array.from({ length: 256 }, (_, value) => value);
+    rgbToPixelValues(rgb, levels, out, 0);
+    const samples = Array.from({ length: 256 }, (_, value) => value);
     expect([...out]).toEqual([
-      ...levels.map((value) => inFloat32(value, 0.48145466, 0.26862954)),
-      ...levels.map((value) => inFloat32(value, 0.4578275, 0.26130258)),
-      ...levels.map((value) => inFloat32(value, 0.40821073, 0.27577711)),
+      ...samples.map((value) => inFloat32(value, 0.48145466, 0.26862954)),
+      ...samples.map((value) => inFloat32(value, 0.4578275, 0.26130258)),
+      ...samples.map((value) => inFloat32(value, 0.40821073, 0.27577711)),
     ]);
   });
 
@@ -27,6 +30,7 @@ describe("pixel values", () => {
     const [red, green, blue] = [255, 0, 128];
     rgbToPixelValues(
       Uint8Array.from([red, green, blue, 0, 0, 0, 0, 0, 0, red, green, blue]),
+      levels,
       out,
       2,
     );
@@ -41,7 +45,7 @@ describe("pixel values", () => {
 
   test("never run over the end of the batch", () => {
     const rgb = new Uint8Array(3);
-    expect(() => rgbToPixelValues(rgb, new Float32Array(5), 3)).toThrow(RangeError);
-    expect(() => rgbToPixelValues(rgb, new Float32Array(5), -1)).toThrow(RangeError);
+    expect(() => rgbToPixelValues(rgb, levels, new Float32Array(5), 3)).toThrow(RangeError);
+    expect(() => rgbToPixelValues(rgb, levels, new Float32Array(5), -1)).toThrow(RangeError);
   });
 });

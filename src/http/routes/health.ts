@@ -19,8 +19,10 @@ export function healthRoutes({ backends, lifecycle }: HealthRoutes) {
       "/readyz",
       ({ set }) => {
         const models = backends.map((backend) => {
-          const { kind, ...rest } = backend.state();
-          return { id: backend.exactId, state: kind, ...rest };
+          const state = backend.state();
+          const why = "why" in state ? { why: state.why } : {};
+          const back = "retryAfterS" in state ? { retry_after: state.retryAfterS } : {};
+          return { id: backend.exactId, state: state.kind, ...why, ...back };
         });
         const serves = models.some(({ state }) => state === "ready");
         if (lifecycle.isDraining || !serves) set.status = 503;

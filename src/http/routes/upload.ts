@@ -1,7 +1,8 @@
 /** `POST /upload`: the CLIP service's one request, an image URL in a form. */
 import { Elysia } from "elysia";
 import { type EmbeddingRoutes, embeddingProblems, embedFor, urlProblems } from "../embedding.ts";
-import { embeddingQuery, problemAnswers, uploadAnswer, uploadUrlBody } from "../schemas.ts";
+import { problemAnswers } from "../problem-answers.ts";
+import { embeddingQuery, uploadAnswer, uploadUrlBody } from "../schemas.ts";
 
 export function uploadRoutes(deps: EmbeddingRoutes) {
   return new Elysia({ normalize: false }).post(
@@ -11,7 +12,7 @@ export function uploadRoutes(deps: EmbeddingRoutes) {
       const { vector, model, dimensions } = await embedFor(deps, request, query, {
         source,
         keep: false,
-        defaultModel: "clip-ViT-B-32",
+        defaultModel: deps.localModel,
       });
       return {
         message: "Image processed successfully" as const,

@@ -9,9 +9,9 @@ import {
   keepProblems,
   urlProblems,
 } from "../embedding.ts";
+import { problemAnswers } from "../problem-answers.ts";
 import {
   embeddingQuery,
-  problemAnswers,
   vectorizeBase64Answer,
   vectorizeBase64Body,
   vectorizeUploadAnswer,

@@ -1,5 +1,3 @@
-import manifest from "../../../models/manifest.json" with { type: "json" };
-
 /** A stack of pre-norm transformer layers. */
 export interface TransformerArchitecture {
   readonly layers: number;
@@ -26,13 +24,14 @@ export interface TextArchitecture extends TransformerArchitecture {
   readonly endToken: number;
 }
 
-/** The numbers of transformers' `CLIPConfig` on which the graph depends. */
+/**
+ * The numbers of transformers' `CLIPConfig` on which the graph depends.
+ *
+ * @see Radford et al. 2021, arXiv:2103.00020.
+ */
 export interface ClipArchitecture {
   /** Length of an embedding, the same for pictures and texts. */
   readonly dimensions: number;
   readonly vision: VisionArchitecture;
   readonly text: TextArchitecture;
 }
-
-/** CLIP ViT-B/32: Radford et al. 2021, arXiv:2103.00020. */
-export const clipVitB32: ClipArchitecture = manifest["clip-ViT-B-32"].architecture;

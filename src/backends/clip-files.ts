@@ -1,0 +1,114 @@
+/** CLIP's files on their way onto this host: found, downloaded where they are missing, and written as our graph. */
+import type { Log } from "../log.ts";
+import { createDownloadEstimate } from "../models/download-estimate.ts";
+import type { PullProgress } from "../models/hub-download.ts";
+import type { ModelFiles } from "../models/prepared.ts";
+import type { WeightsSupply } from "../models/weights-supply.ts";
+import type { BackendState } from "./backend.ts";
+import type { Batcher } from "./batcher.ts";
+import type { Clock } from "./clock.ts";
+import type { WrittenModel } from "./protocol.ts";
+
+type WrittenFiles = Exclude<WrittenModel, { unavailable: string }>;
+
+export interface ClipFilesOptions {
+  /** What requests call the model. */
+  readonly id: string;
+  readonly weights: WeightsSupply;
+  readonly batcher: Pick<Batcher, "writeModel" | "warmUp">;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How it is done. */
+export interface ClipFilesTerms {
+  readonly signal: AbortSignal;
+  /** Whether a download that failed is tried again, as often as it takes. */
+  readonly keepsTrying: boolean;
+  /** Told whatever requests should hear meanwhile. */
+  readonly onState: (state: BackendState) => void;
+}
+
+const firstWaitMs = 15_000;
+const maxWaitMs = 600_000;
+const logIntervalMs = 10_000;
+
+/**
+ * Brings both towers onto this host.
+ *
+ * @returns undefined when they cannot be had; `onState` was told why.
+ * @throws the signal's reason; Problem `shutting-down`; Error of the file system.
+ */
+export async function obtainClipFiles(
+  options: ClipFilesOptions,
+  terms: ClipFilesTerms,
+): Promise<ModelFiles | undefined> {
+  const { weights, batcher } = options;
+  for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, maxWaitMs)) {
+    const found = await weights.find();
+    const written = "unavailable" in found ? found : await batcher.writeModel(found);
+    if (!("unavailable" in written)) return withWarningLogged(options, written);
+    // Until the file is here, workers decode for others.
+    await batcher.warmUp(undefined);
+    if (weights.download === undefined || !isAbsent(found)) {
+      return giveUp(options, terms, written.unavailable);
+    }
+    const sentence = await download(weights.download, options, terms);
+    if (sentence === undefined) continue;
+    giveUp(options, terms, sentence.text);
+    if (!sentence.mayPass || !terms.keepsTrying) return undefined;
+    await options.clock.sleep(waitMs, terms.signal);
+  }
+}
+
+function withWarningLogged({ id, log }: ClipFilesOptions, written: WrittenFiles): ModelFiles {
+  if (written.warning !== undefined) log.warn(written.warning, { model: id });
+  return written;
+}
+
+/** Whether the weights are what is missing, so that a download helps. */
+function isAbsent(found: Awaited<ReturnType<WeightsSupply["find"]>>): boolean {
+  return "from" in found && found.from.kind === "weights" && found.from.path === undefined;
+}
+
+function giveUp(
+  { id, log, weights: { mend } }: ClipFilesOptions,
+  { onState }: ClipFilesTerms,
+  why: string,
+): undefined {
+  const ways = `${mend}; or start with CLIP_WEIGHTS=synthetic to try the service without them, or ask for another model with ?model=.`;
+  const state = { kind: "unavailable", why: `${why} ${ways}` } as const;
+  log.warn("the model is not available", { model: id, why: state.why });
+  onState(state);
+}
+
+async function download(
+  { bytes, pull }: NonNullable<WeightsSupply["download"]>,
+  options: ClipFilesOptions,
+  { signal, onState }: ClipFilesTerms,
+) {
+  const { id, log, clock } = options;
+  log.info("the weights are being downloaded", { model: id, bytes });
+  const failure = await pull({ signal, onProgress: reporter(id, clock, log, onState) });
+  if (failure === undefined) {
+    onState({ kind: "loading", why: "The weights are being prepared." });
+    return undefined;
+  }
+  const text = `The weights could not be downloaded: ${failure.sentence}.`;
+  return { text, mayPass: failure.mayPass };
+}
+
+/** Turns progress into what requests hear, and now and then into a log line. */
+function reporter(id: string, clock: Clock, log: Log, onState: ClipFilesTerms["onState"]) {
+  const estimate = createDownloadEstimate(clock.now);
+  let loggedAt = clock.now();
+  return (progress: PullProgress): void => {
+    const { percent, leftS } = estimate(progress);
+    const left = leftS === undefined ? {} : { retryAfterS: Math.max(1, leftS) };
+    const why = `The weights are being downloaded: ${percent} % of ${Math.round(progress.totalBytes / 1e6)} MB.`;
+    onState({ kind: "loading", why, ...left });
+    if (clock.now() - loggedAt < logIntervalMs) return;
+    loggedAt = clock.now();
+    log.info("the weights are being downloaded", { model: id, percent, left_s: leftS });
+  };
+}

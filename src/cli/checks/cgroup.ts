@@ -1,0 +1,66 @@
+/** Limits that a control group sets: a container's, or those of a systemd unit. */
+import type { ReadText } from "./check.ts";
+
+/**
+ * Least memory limit of this process's group and of those above it, in bytes; undefined without any.
+ *
+ * @see https://docs.kernel.org/admin-guide/cgroup-v2.html and …/cgroup-v1/memory.html
+ */
+export function memoryLimitBytes(read: ReadText): number | undefined {
+  const limits = groupFolders(read, "memory").flatMap((folder) => [
+    numberIn(read(`${folder}/memory.max`)),
+    numberIn(read(`${folder}/memory.limit_in_bytes`)),
+  ]);
+  return least(limits);
+}
+
+/** Least number of cores that the groups grant in time, such as 1.5; undefined without a quota. */
+export function coresQuota(read: ReadText): number | undefined {
+  const quotas = groupFolders(read, "cpu").flatMap((folder) => {
+    const [quota, period] = (read(`${folder}/cpu.max`) ?? "").split(" ").map(numberIn);
+    return [
+      ratio(quota, period),
+      ratio(
+        numberIn(read(`${folder}/cpu.cfs_quota_us`)),
+        numberIn(read(`${folder}/cpu.cfs_period_us`)),
+      ),
+    ];
+  });
+  return least(quotas);
+}
+
+/** Folders of the group and of those above it, in either version's tree. */
+function groupFolders(read: ReadText, controller: string): string[] {
+  const lines = (read("/proc/self/cgroup") ?? "").split("\n");
+  return lines.flatMap((line) => {
+    const [, controllers, path = "/"] = line.split(":");
+    if (controllers === "") return ancestors(path).map((one) => `/sys/fs/cgroup${one}`);
+    if (controllers?.split(",").includes(controller) !== true) return [];
+    return ancestors(path).map((one) => `/sys/fs/cgroup/${controller}${one}`);
+  });
+}
+
+/** `/a/b` is itself, `/a`, and nothing. */
+function ancestors(path: string): string[] {
+  const names = path.split("/").filter((name) => name !== "");
+  return [...names.keys(), names.length].map((count) =>
+    names
+      .slice(0, count)
+      .map((name) => `/${name}`)
+      .join(""),
+  );
+}
+
+/** `max` and a negative quota are no limits. */
+function numberIn(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d+$/.test(text.trim()) ? Number(text) : undefined;
+}
+
+function ratio(quota: number | undefined, period: number | undefined): number | undefined {
+  return quota === undefined || period === undefined || period === 0 ? undefined : quota / period;
+}
+
+function least(values: readonly (number | undefined)[]): number | undefined {
+  const known = values.filter((value) => value !== undefined);
+  return known.length === 0 ? undefined : Math.min(...known);
+}

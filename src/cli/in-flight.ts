@@ -1,0 +1,77 @@
+/** Work on many things of which only so many are under way. */
+
+interface InFlightOptions {
+  /** Things that are under way at once, those whose outcome waits for its turn included. */
+  readonly width: number;
+  /** Whether outcomes come in the order of the things; else as they are done. */
+  readonly isOrdered: boolean;
+  /** Ends it at once; what is under way is left to itself. */
+  readonly signal: AbortSignal;
+}
+
+/** A thing under way, or done and not handed on yet. */
+interface Flight<Outcome> {
+  landed?: { readonly outcome: Outcome };
+}
+
+/**
+ * Works on whatever comes, as it comes: a slow source holds no outcome back.
+ *
+ * @throws what `work` or the source throws, and the signal's reason when it aborts.
+ */
+export async function* mapInFlight<Item, Outcome>(
+  items: AsyncIterable<Item>,
+  work: (item: Item) => Promise<Outcome>,
+  { width, isOrdered, signal }: InFlightOptions,
+): AsyncGenerator<Outcome> {
+  const source = items[Symbol.asyncIterator]();
+  const flights: Flight<Outcome>[] = [];
+  const state: { arrived?: IteratorResult<Item>; failure?: { readonly error: unknown } } = {};
+  let wake = () => {};
+  const fail = (error: unknown) => {
+    state.failure ??= { error };
+    wake();
+  };
+  const askNext = () => {
+    delete state.arrived;
+    source.next().then((result) => {
+      state.arrived = result;
+      wake();
+    }, fail);
+  };
+  const takeOff = (item: Item) => {
+    const flight: Flight<Outcome> = {};
+    flights.push(flight);
+    work(item).then((outcome) => {
+      flight.landed = { outcome };
+      wake();
+    }, fail);
+  };
+  const abort = () => fail(signal.reason);
+
+  signal.throwIfAborted();
+  signal.addEventListener("abort", abort, { once: true });
+  askNext();
+  try {
+    for (;;) {
+      if (state.failure !== undefined) throw state.failure.error;
+      const index = isOrdered ? 0 : flights.findIndex(({ landed }) => landed !== undefined);
+      const landed = flights[index]?.landed;
+      if (landed !== undefined) {
+        flights.splice(index, 1);
+        yield landed.outcome;
+      } else if (state.arrived?.done === false && flights.length < width) {
+        takeOff(state.arrived.value);
+        askNext();
+      } else if (state.arrived?.done === true && flights.length === 0) {
+        return;
+      } else {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

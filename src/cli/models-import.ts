@@ -1,0 +1,94 @@
+/** `imagesvc models import`: weights from a folder, for hosts that download nothing. */
+import { catalog, knownSource, type Models } from "../models/catalog.ts";
+import { importExport } from "../models/import-export.ts";
+import { importPinned } from "../models/import-pinned.ts";
+import type { InstalledModel } from "../models/installed-model.ts";
+import { sha256Pattern, unpin } from "../models/pinned-weights.ts";
+import { shortDigest } from "../models/prepared.ts";
+import { importWeights } from "../models/weights.ts";
+import type { CommandCall } from "./command-call.ts";
+import { chosenModel, localModels } from "./local-models.ts";
+
+/** Takes the published weights of whichever model a folder has; or with `--sha256` an operator's own. */
+export async function runModelsImport(
+  call: CommandCall,
+  models: Models = catalog,
+): Promise<number> {
+  const sha256 = textOf(call, "sha256");
+  if (sha256 !== undefined) return await runPinned(call, models, sha256);
+  const named = textOf(call, "model");
+  const chosen = named === undefined ? undefined : chosenModel(call, models, named);
+  if (named !== undefined && chosen === undefined) return 2;
+  const folder = call.operands[0] ?? ".";
+  const faults: string[] = [];
+  for (const model of chosen === undefined ? localModels(call, models) : [chosen]) {
+    const outcome = await importPublished(folder, model, call.interrupted);
+    if ("place" in outcome) {
+      await unpin(model.modelsDir, model.id);
+      call.tell(`${model.id} is here: ${outcome.place}`);
+      if (model.pinned !== undefined) {
+        call.tell(
+          `${model.id} is no longer pinned: the published weights are served from the next start on`,
+        );
+      }
+      return 0;
+    }
+    faults.push(`${model.id}: ${outcome.fault}`);
+  }
+  for (const fault of faults) call.tell(`imagesvc: ${fault}`);
+  return 1;
+}
+
+async function importPublished(
+  folder: string,
+  model: InstalledModel,
+  signal: AbortSignal,
+): Promise<{ readonly place: string } | { readonly fault: string }> {
+  const { id, published, onnxExport } = model;
+  const source = knownSource(model);
+  if (source === undefined || published === undefined) {
+    return {
+      fault: `no SHA-256 of it is known here: pin your own with --sha256 HEX --model ${id}`,
+    };
+  }
+  const fault = await importWeights(folder, published.target, source, signal);
+  if (fault === undefined) return { place: published.target };
+  if (onnxExport === undefined) return { fault };
+  const noPair = await importExport(folder, model, onnxExport, signal);
+  return noPair === undefined
+    ? { place: onnxExport.folder }
+    : { fault: `${fault}; and of the ONNX pair ${noPair}` };
+}
+
+/** Pins a file by its digest. */
+async function runPinned(call: CommandCall, models: Models, text: string): Promise<number> {
+  if (!sha256Pattern.test(text)) {
+    call.tell(
+      "imagesvc: models import: --sha256 must be 64 hex digits: sha256sum FILE prints them",
+    );
+    return 2;
+  }
+  const sha256 = text.toLowerCase();
+  // The operand is the folder; where no model is named, it is the one that runs here.
+  const model = chosenModel(call, models, textOf(call, "model") ?? defaultOf(call, models));
+  if (model === undefined) return 2;
+  const fault = await importPinned(call.operands[0] ?? ".", model, sha256, call.interrupted);
+  if (fault !== undefined) {
+    call.tell(`imagesvc: ${fault}`);
+    return 1;
+  }
+  call.tell(
+    `${model.id} is pinned: from the next start on it is served as ${model.id}@${shortDigest(sha256)}, without checks of its vectors`,
+  );
+  return 0;
+}
+
+function defaultOf({ config }: CommandCall, models: Models): string | undefined {
+  const { CLIP_MODEL } = config;
+  return CLIP_MODEL in models ? CLIP_MODEL : Object.keys(models)[0];
+}
+
+function textOf({ options }: CommandCall, name: string): string | undefined {
+  const value = options.get(name);
+  return typeof value === "string" ? value : undefined;
+}

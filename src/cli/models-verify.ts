@@ -1,0 +1,148 @@
+/** `imagesvc models verify`: whether a model on this host gives the numbers that it should. */
+import { join } from "node:path";
+import type { Backend } from "../backends/backend.ts";
+import type { Worker } from "../backends/pool.ts";
+import { catalog, type Models } from "../models/catalog.ts";
+import { goldenPictures } from "../models/golden-inputs.ts";
+import { obtainPicture } from "../models/golden-pictures.ts";
+import { findServedWeights, hasExport, type InstalledModel } from "../models/installed-model.ts";
+import { parseFetchAllow } from "../net/fetch-allow.ts";
+import { isFolder } from "../sources/folder.ts";
+import { createUrlSource } from "../sources/url.ts";
+import type { CommandCall } from "./command-call.ts";
+import { type ComposeParts, withLoadedModel } from "./loaded-model.ts";
+import { chosenModel } from "./local-models.ts";
+import { type Check, leftOut } from "./verify/check.ts";
+import { checkFiles } from "./verify/file-checks.ts";
+import { checkInputs, type FoundPictures } from "./verify/input-checks.ts";
+import { renderChecks } from "./verify/render-checks.ts";
+import { checkVectors } from "./verify/vector-checks.ts";
+
+/** What runs a model. */
+export interface VerifyTools {
+  /** Puts the parts together that serve a model. */
+  readonly compose: (id: string) => ComposeParts;
+  /** Starts a worker that holds no model. */
+  readonly startWorker: () => Worker;
+}
+
+/**
+ * Checks the files of a model, how its input is prepared, and its vectors.
+ *
+ * @param tools without them only files are looked at.
+ * @returns 0, 1 when something is wrong, 2 for wrong usage, 130 when interrupted.
+ */
+export async function runModelsVerify(
+  call: CommandCall,
+  models: Models = catalog,
+  tools?: VerifyTools,
+): Promise<number> {
+  const model = chosenModel(call, models);
+  if (model === undefined) return 2;
+  const folder = call.options.get("pictures");
+  if (typeof folder === "string" && !(await isFolder(folder))) {
+    call.tell(`imagesvc: models verify: "${folder}" is no folder: check its path`);
+    return 2;
+  }
+  const isSynthetic = call.config.CLIP_WEIGHTS === "synthetic";
+  call.tell(`checking the files of ${model.id}`);
+  const checks = [...(isSynthetic ? [] : await checkFiles(call, model))];
+  if (tools !== undefined) {
+    const found = await obtainPictures(call, folder === true ? undefined : folder);
+    checks.push(...(await checkPreparation(call, model, tools, found)));
+    checks.push(...(await runModel(call, model, tools, found)));
+  }
+  if (call.interrupted.aborted) return 130;
+  const json = () => checks.map(({ numbers, ...check }) => ({ ...check, ...numbers }));
+  await call.print(
+    call.options.has("json") ? `${JSON.stringify(json(), null, 2)}\n` : renderChecks(checks),
+  );
+  return checks.some(({ verdict }) => verdict === "wrong") ? 1 : 0;
+}
+
+/** Gets every golden picture that is to be had; they are fetched as images of strangers are. */
+async function obtainPictures(
+  { config, folders, interrupted, tell }: CommandCall,
+  folder: string | undefined,
+): Promise<FoundPictures> {
+  const { FETCH_TIMEOUT_MS: fetchTimeoutMs, MAX_IMAGE_BYTES: maxImageBytes } = config;
+  const allow = parseFetchAllow(config.FETCH_ALLOW);
+  const source = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
+  const fetchImage = async (url: string, signal: AbortSignal) => {
+    tell(`fetching ${url}`);
+    return (await source.open(url, signal)).bytes;
+  };
+  const places = {
+    folder,
+    cache: join(folders.cache, "golden"),
+    fetchImage: config.HF_HUB_OFFLINE ? undefined : fetchImage,
+  };
+  const found = goldenPictures.map(
+    async (picture) => [picture.name, await obtainPicture(places, picture, interrupted)] as const,
+  );
+  return new Map(await Promise.all(found));
+}
+
+async function checkPreparation(
+  { config, tell }: CommandCall,
+  { preprocessing }: InstalledModel,
+  { startWorker }: VerifyTools,
+  found: FoundPictures,
+): Promise<readonly Check[]> {
+  tell("checking how pictures and texts are prepared");
+  const decode = { maxPixels: config.MAX_PIXELS, orientation: config.EXIF_ORIENTATION };
+  const worker = startWorker();
+  try {
+    return await checkInputs(worker, decode, preprocessing, found);
+  } finally {
+    await worker.close();
+  }
+}
+
+/** Runs the model, where that takes no download. */
+async function runModel(
+  call: CommandCall,
+  model: InstalledModel,
+  { compose }: VerifyTools,
+  found: FoundPictures,
+): Promise<readonly Check[]> {
+  const what = `${model.id}, vectors`;
+  const isSynthetic = call.config.CLIP_WEIGHTS === "synthetic";
+  const isHere = (await findServedWeights(model)) !== undefined || (await hasExport(model));
+  if (!isSynthetic && !isHere) return [leftOut(what, "the weights are not on this host")];
+  call.tell(`running ${model.id}`);
+  let checks: readonly Check[] = [];
+  const code = await withLoadedModel(
+    call,
+    compose(model.id),
+    model.id,
+    async (parts, own, stop) => {
+      const { embedder, textEmbedder } = parts;
+      const use = { embedder, textEmbedder, model: own.id, stop };
+      checks = [
+        ...unknownValues(model, own),
+        ...(await checkVectors(use, goldenOf(model, own), found)),
+      ];
+      return 0;
+    },
+  );
+  return code === 0 ? checks : [{ what, verdict: "wrong", found: "the model could not be run" }];
+}
+
+/** What is known of the weights that are loaded. */
+function goldenOf({ id, golden }: InstalledModel, { exactId }: Backend) {
+  if (exactId === id) return golden?.published;
+  return exactId === `${id}@synthetic` ? golden?.synthetic : undefined;
+}
+
+function unknownValues(model: InstalledModel, own: Backend): readonly Check[] {
+  if (own.exactId === `${model.id}@synthetic`) {
+    return [
+      leftOut("published values", "the weights are synthetic, and their vectors mean nothing"),
+    ];
+  }
+  if (goldenOf(model, own) !== undefined) return [];
+  const why =
+    own.exactId === model.id ? "nobody's are known of this model" : "the weights are your own";
+  return [leftOut("published values", why)];
+}

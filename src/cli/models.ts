@@ -1,0 +1,137 @@
+/** `imagesvc models list|pull|remove`: the weights on this host. */
+import { rm } from "node:fs/promises";
+import { catalog, knownSource, type Models } from "../models/catalog.ts";
+import { createHub } from "../models/hub.ts";
+import {
+  exactIdOf,
+  findServedWeights,
+  hasExport,
+  type InstalledModel,
+  removeModel,
+  servedWeights,
+} from "../models/installed-model.ts";
+import { preparedState } from "../models/prepared-check.ts";
+import { findWeights, weightsFault } from "../models/weights.ts";
+import type { CommandCall } from "./command-call.ts";
+import { chosenModel, localModels } from "./local-models.ts";
+import { megabytes } from "./progress.ts";
+
+/** Prints every model, with what of it is on this host. */
+export async function runModelsList(call: CommandCall, models: Models = catalog): Promise<number> {
+  const rows = await Promise.all(localModels(call, models).map(describe));
+  if (call.options.has("json")) {
+    await call.print(`${JSON.stringify(rows, null, 2)}\n`);
+    return 0;
+  }
+  for (const row of rows) {
+    const { id, dimensions, licence, source, exactId, pinned } = row;
+    const bytes = pinned?.bytes ?? source.bytes;
+    const size = bytes === undefined ? "size unknown" : `${(bytes / 1e6).toFixed(1)} MB`;
+    await call.print(`${id}  ${dimensions} numbers  ${licence}  ${size}  ${stateOf(row)}\n`);
+    const from =
+      pinned === null
+        ? `from ${source.repository} at ${source.revision}, ${source.path}`
+        : `pinned by its SHA-256, and served as ${exactId}: ${pinned.sha256}`;
+    await call.print(`  ${from}\n`);
+  }
+  return 0;
+}
+
+/** What `--json` prints of a model. */
+async function describe(model: InstalledModel) {
+  const { id, description, architecture, licence, source, pinned, onnxExport, fault } = model;
+  const weights = servedWeights(model);
+  return {
+    id,
+    exactId: exactIdOf(model),
+    description,
+    dimensions: architecture.dimensions,
+    licence: licence.spdx,
+    source,
+    /** The operator's own weights, which are served in the published ones' place. */
+    pinned: pinned === undefined ? null : { bytes: pinned.bytes, sha256: pinned.sha256 },
+    /** Why it cannot be told whether there are pinned ones. */
+    fault: fault ?? null,
+    /** Where the weights are that are served. */
+    weights: (await findServedWeights(model)) ?? null,
+    /** Where the published ONNX pair is. */
+    onnx: (await hasExport(model)) ? (onnxExport?.folder ?? null) : null,
+    prepared:
+      weights === undefined
+        ? "missing"
+        : await preparedState(weights.files, architecture, weights.sha256),
+  };
+}
+
+function stateOf(row: Awaited<ReturnType<typeof describe>>): string {
+  const { id, fault, onnx, pinned, prepared, source, weights } = row;
+  if (fault !== null) return `${fault}: imagesvc models remove ${id}`;
+  if (prepared === "complete") return "ready";
+  if (weights !== null) return "here; the first start of the service prepares it";
+  if (prepared === "changed") return "changed since it was made; the next start checks it";
+  if (onnx !== null) return "here as ONNX, and served as it stands";
+  if (pinned !== null) return "its pinned weights are not here: import them again";
+  return source.sha256 === undefined
+    ? `not here, and no SHA-256 of it is known: imagesvc models import DIR --sha256 HEX --model ${id}`
+    : `not here: imagesvc models pull ${id}`;
+}
+
+/** Downloads the published weights of a model, unless they are there. */
+export async function runModelsPull(call: CommandCall, models: Models = catalog): Promise<number> {
+  const model = chosenModel(call, models);
+  if (model === undefined) return 2;
+  const { id, published, pinned } = model;
+  const source = knownSource(model);
+  if (source === undefined || published === undefined) {
+    call.tell(
+      `imagesvc: ${id} is not downloaded: no SHA-256 of it is known here; pin your own file with: imagesvc models import DIR --sha256 HEX --model ${id}`,
+    );
+    return 1;
+  }
+  if (pinned !== undefined) {
+    call.tell(`${id} is pinned: until imagesvc models remove ${id}, the pinned file is served`);
+  }
+  const { HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HTTPS_PROXY, NO_PROXY } = call.config;
+  const { target, places } = published;
+  const there = await findWeights(places, published);
+  const terms = { signal: call.interrupted };
+  if (there !== undefined && (await weightsFault(there, published, terms)) === undefined) {
+    call.tell(`${id} is here already: ${there}`);
+    return 0;
+  }
+  if (there === target) await rm(target);
+  const hub = createHub({
+    endpoint: HF_ENDPOINT,
+    token: HF_TOKEN,
+    isOffline: HF_HUB_OFFLINE,
+    proxy: HTTPS_PROXY === "" ? undefined : { url: HTTPS_PROXY, noProxy: NO_PROXY },
+  });
+  call.tell(`downloading ${id} from ${HF_ENDPOINT}/${source.repository}`);
+  const progress = call.startProgress(megabytes);
+  const failure = await hub
+    .pull(source, target, {
+      signal: call.interrupted,
+      onProgress: ({ receivedBytes, totalBytes }) => progress.show(receivedBytes, totalBytes),
+      bytesBeside: source.bytes,
+    })
+    .finally(progress.end);
+  if (failure === undefined) {
+    call.tell(`${id} is here: ${target}`);
+    return 0;
+  }
+  const mend = `or take the file from elsewhere with: imagesvc models import DIR`;
+  call.tell(`imagesvc: ${id} was not downloaded: ${failure.sentence}; ${mend}`);
+  return 1;
+}
+
+/** Deletes the weights of a model, pinned ones too, and what was written from them. */
+export async function runModelsRemove(
+  call: CommandCall,
+  models: Models = catalog,
+): Promise<number> {
+  const model = chosenModel(call, models);
+  if (model === undefined) return 2;
+  await removeModel(model);
+  call.tell(`${model.id} is no longer here${model.pinned ? ", nor pinned" : ""}`);
+  return 0;
+}

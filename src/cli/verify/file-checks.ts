@@ -1,0 +1,92 @@
+/** Whether the files of a model on this host are what was published, or what was written from it. */
+import {
+  findServedWeights,
+  hasExport,
+  type InstalledModel,
+  servedWeights,
+} from "../../models/installed-model.ts";
+import { findOtherTensor, preparedState } from "../../models/prepared-check.ts";
+import { accessFile, parseSafetensors } from "../../models/safetensors.ts";
+import { weightsFault } from "../../models/weights.ts";
+import type { CommandCall } from "../command-call.ts";
+import type { Check } from "./check.ts";
+
+type Interruptible = Pick<CommandCall, "interrupted">;
+
+/** What can be known of a model's files without running it. */
+export async function checkFiles(
+  call: Interruptible,
+  model: InstalledModel,
+): Promise<readonly Check[]> {
+  const weights = await verifyWeights(call, model);
+  const isRight = weights.verdict === "right";
+  const path = isRight ? await findServedWeights(model) : undefined;
+  return [weights, await verifyPrepared(model, path), ...(await verifyExport(call, model))];
+}
+
+async function verifyWeights(call: Interruptible, model: InstalledModel): Promise<Check> {
+  const { id, fault, pinned } = model;
+  const what = `${id}, weights`;
+  if (fault !== undefined) {
+    return { what, verdict: "wrong", found: `${fault}: imagesvc models remove ${id}` };
+  }
+  const weights = servedWeights(model);
+  const path = await findServedWeights(model);
+  if (weights === undefined || path === undefined) {
+    return { what, verdict: "missing", found: "not on this host" };
+  }
+  const other = await weightsFault(path, weights, { signal: call.interrupted });
+  if (other !== undefined) {
+    const again = pinned === undefined ? pullAgain(id) : "import it again";
+    return { what, verdict: "wrong", found: `${other}: ${again}` };
+  }
+  const own = pinned === undefined ? "" : ", pinned: there is no norm and no golden value to check";
+  return { what, verdict: "right", found: `SHA-256 ${weights.sha256}${own}` };
+}
+
+/** @param path of the weights, where they are here and right. */
+async function verifyPrepared(model: InstalledModel, path: string | undefined): Promise<Check> {
+  const { id, architecture } = model;
+  const what = `${id}, prepared model`;
+  const weights = servedWeights(model);
+  const state = weights && (await preparedState(weights.files, architecture, weights.sha256));
+  if (weights === undefined || state === "missing") {
+    return { what, verdict: "missing", found: "the next start of the service makes it" };
+  }
+  if (state === "incomplete") {
+    const found = "another version's, or not whole: the next start makes it anew";
+    return { what, verdict: "missing", found };
+  }
+  if (path === undefined) {
+    const found = "its tensors can only be compared with the weights";
+    return state === "complete"
+      ? { what, verdict: "right", found: `unchanged since it was made; ${found}` }
+      : { what, verdict: "missing", found: `changed: the next start checks it; ${found}` };
+  }
+  using file = accessFile(path);
+  const other = findOtherTensor(weights.files, architecture, parseSafetensors(file));
+  if (other === undefined) return { what, verdict: "right", found: "every tensor is the weights'" };
+  const mend = "the next start of the service makes it anew";
+  return { what, verdict: "wrong", found: `${other} is not the weights': ${mend}` };
+}
+
+/** The published pair, where somebody has taken it. */
+async function verifyExport(call: Interruptible, model: InstalledModel): Promise<readonly Check[]> {
+  const { id, onnxExport } = model;
+  if (onnxExport === undefined || !(await hasExport(model))) return [];
+  const { files, image, text } = onnxExport;
+  const terms = { signal: call.interrupted };
+  const fault =
+    (await weightsFault(files.imageTower, image, terms)) ??
+    (await weightsFault(files.textTower, text, terms));
+  const what = `${id}, ONNX pair`;
+  return [
+    fault === undefined
+      ? { what, verdict: "right", found: `SHA-256 ${image.sha256} and ${text.sha256}` }
+      : { what, verdict: "wrong", found: `${fault}: import it again` },
+  ];
+}
+
+function pullAgain(id: string): string {
+  return `delete it, then imagesvc models pull ${id}`;
+}

@@ -1,0 +1,95 @@
+/** The use case: texts become one embedding each, or one Problem for all. */
+import type { ImageBackend, StageTimings, TextBackend } from "../backends/backend.ts";
+import { Problem } from "../errors.ts";
+import { normalizeL2 } from "../vector/normalize.ts";
+
+export interface EmbedTextInput {
+  readonly texts: readonly string[];
+  /** A model's id, plain or exact. */
+  readonly model: string;
+  /** Whether the vectors are scaled to unit length. */
+  readonly normalize: boolean;
+}
+
+/** What a caller gets for texts, in their order. */
+export interface EmbeddedTexts {
+  /** Exactly what made the vectors. */
+  readonly model: string;
+  /** float32, [dimensions] each. */
+  readonly vectors: readonly Float32Array[];
+  /** Of each text: whether its end was left out, because the model takes no longer one. */
+  readonly truncated: readonly boolean[];
+}
+
+interface TextEmbedderOptions {
+  readonly backends: readonly TextBackend[];
+  /** Models that are served, but for images alone. */
+  readonly imageBackends: readonly ImageBackend[];
+  /** ms from the request's last byte to its answer. */
+  readonly requestTimeoutMs: number;
+}
+
+export interface TextEmbedder {
+  /**
+   * Embeds texts.
+   *
+   * @param timings filled in as the stages end: of the slowest text.
+   * @throws only what nobody expected, and the signal's reason when the caller left.
+   */
+  embed(
+    input: EmbedTextInput,
+    signal: AbortSignal,
+    timings: StageTimings,
+  ): Promise<EmbeddedTexts | Problem>;
+}
+
+/** Makes the use case from its models. */
+export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
+  const { backends, imageBackends, requestTimeoutMs } = options;
+
+  return {
+    embed: async ({ texts, model, normalize }, signal, timings) => {
+      const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
+      if (backend === undefined) return unknownModel(model, backends, imageBackends);
+      const deadline = performance.now() + requestTimeoutMs;
+      const refused = backend.admission({ images: texts.length, deadline });
+      if (refused !== undefined) return refused;
+      // When one fails, the others are nobody's any more.
+      const end = new AbortController();
+      const job = { signal: AbortSignal.any([signal, end.signal]), deadline };
+      try {
+        const embedded = await Promise.all(
+          texts.map((text) => backend.embedText({ ...job, text })),
+        );
+        for (const one of embedded) addSlowest(timings, one.timings);
+        return {
+          model: backend.exactId,
+          vectors: embedded.map(({ vector }) => (normalize ? normalizeL2(vector) : vector)),
+          truncated: embedded.map(({ truncated }) => truncated),
+        };
+      } catch (error) {
+        if (error instanceof Problem) return error;
+        throw error;
+      } finally {
+        end.abort();
+      }
+    },
+  };
+}
+
+function addSlowest(timings: StageTimings, { queue = 0, infer = 0 }: StageTimings): void {
+  timings.queue = Math.max(timings.queue ?? 0, queue);
+  timings.infer = Math.max(timings.infer ?? 0, infer);
+}
+
+function unknownModel(
+  model: string,
+  backends: readonly TextBackend[],
+  imageBackends: readonly ImageBackend[],
+): Problem {
+  const served = [...new Set(backends.flatMap(({ id, exactId }) => [id, exactId]))].join(", ");
+  const named = JSON.stringify(model.slice(0, 100));
+  const isForImages = imageBackends.some(({ id, exactId }) => [id, exactId].includes(model));
+  const why = isForImages ? "embeds images, but no texts" : "is not served here";
+  return new Problem("unknown-model", `The model ${named} ${why}; these embed texts: ${served}.`);
+}

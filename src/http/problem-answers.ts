@@ -1,0 +1,42 @@
+/** The shapes of error answers, as the routes declare them and the OpenAPI document shows them. */
+import { type TSchema, t } from "elysia";
+import { type ProblemCode, problems } from "../errors.ts";
+
+/** The body of the problems that share a status, with the first as the example. */
+const problemBody = (codes: readonly ProblemCode[], httpStatus: number) => {
+  const examples = codes.slice(0, 1);
+  return t.Object(
+    {
+      type: t.String({
+        description: "Path of a page that explains the problem.",
+        examples: examples.map((code) => `/problems/${code}`),
+      }),
+      title: t.String({ examples: examples.map((code) => problems[code].title) }),
+      status: t.Integer({ examples: [httpStatus] }),
+      detail: t.String({ description: "What to change." }),
+      code: t.Union(codes.map((code) => t.Literal(code))),
+      request_id: t.String(),
+      ...(codes.includes("origin-error") && { origin_status: originStatus }),
+      ...(codes.includes("validation-failed") && { errors: fieldFaults }),
+    },
+    { description: codes.map((code) => `\`${code}\`: ${problems[code].title}.`).join(" ") },
+  );
+};
+
+const originStatus = t.Optional(t.Integer({ description: "What the image's host answered." }));
+const fieldFaults = t.Optional(
+  t.Array(
+    t.Object({
+      pointer: t.String({ description: "Where in the body, as in RFC 6901." }),
+      message: t.String(),
+    }),
+  ),
+);
+
+/** The problems that a request can meet, as Elysia's `response` table: one schema a status. */
+export function problemAnswers(codes: readonly ProblemCode[]): Record<number, TSchema> {
+  const byStatus = Map.groupBy(codes, (code) => problems[code].status);
+  return Object.fromEntries(
+    [...byStatus].map(([httpStatus, some]) => [httpStatus, problemBody(some, httpStatus)]),
+  );
+}

@@ -1,0 +1,109 @@
+/**
+ * Downloads files of a Hugging Face hub: resumed after a break, checked by size and SHA-256, placed whole,
+ * and safe when several processes want the same file.
+ */
+import { mkdir, stat, statfs } from "node:fs/promises";
+import { dirname } from "node:path";
+import { type Clock, processClock } from "../backends/clock.ts";
+import { messageOf } from "../errors.ts";
+import { tryLockFile } from "../native/file-lock.ts";
+import type { WeightsSource } from "./catalog.ts";
+import {
+  codeOf,
+  type DownloadTerms,
+  failed,
+  fillFromHub,
+  type PullFailure,
+} from "./hub-download.ts";
+import type { HubAccess } from "./hub-request.ts";
+import { openPartialFile } from "./partial-file.ts";
+
+export interface HubOptions extends HubAccess {
+  /** Nothing is downloaded then. */
+  readonly isOffline: boolean;
+  readonly clock?: Clock;
+}
+
+/** What a download is asked to do, beside the file itself. */
+export interface PullTerms extends DownloadTerms {
+  /** Bytes that will be needed on the same disk afterwards, for what is made from the file. */
+  readonly bytesBeside: number;
+}
+
+export interface Hub {
+  /**
+   * Downloads a file unless it is there.
+   *
+   * @param target where it is placed, whole; while it is under way it lies beside, as `.partial`.
+   * @returns undefined once it is there.
+   * @throws the signal's reason; what came stays for the next try.
+   */
+  pull(file: WeightsSource, target: string, terms: PullTerms): Promise<PullFailure | undefined>;
+}
+
+/** How often a process looks whether the one that downloads is done. */
+const lockPollMs = 500;
+
+/** Makes the client of one hub. */
+export function createHub(options: HubOptions): Hub {
+  const { clock = processClock } = options;
+
+  async function download(
+    file: WeightsSource,
+    target: string,
+    terms: PullTerms,
+  ): Promise<PullFailure | undefined> {
+    const path = `${target}.partial`;
+    const lack = await spaceLack(target, file.bytes - (await sizeOf(path)) + terms.bytesBeside);
+    if (lack !== undefined) return failed(lack);
+    const part = await openPartialFile(path, file.bytes);
+    try {
+      const failure = await fillFromHub({ ...options, clock }, part, file, terms);
+      if (failure === undefined) await part.place(target);
+      return failure;
+    } finally {
+      await part.close();
+    }
+  }
+
+  return {
+    pull: async (file, target, terms) => {
+      if (options.isOffline) return failed("HF_HUB_OFFLINE forbids to download");
+      try {
+        await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+        for (;;) {
+          await using lock = await tryLockFile(`${target}.lock`);
+          if ((await sizeOf(target)) === file.bytes) return undefined;
+          if (lock !== undefined) return await download(file, target, terms);
+          const receivedBytes = await sizeOf(`${target}.partial`);
+          terms.onProgress({ receivedBytes, totalBytes: file.bytes });
+          await clock.sleep(lockPollMs, terms.signal);
+        }
+      } catch (error) {
+        terms.signal.throwIfAborted();
+        return failed(fileSystemSentence(error));
+      }
+    },
+  };
+}
+
+async function spaceLack(target: string, neededBytes: number): Promise<string | undefined> {
+  const { bavail, bsize } = await statfs(dirname(target));
+  const freeBytes = bavail * bsize;
+  if (freeBytes >= neededBytes) return undefined;
+  const [needed, free] = [neededBytes, freeBytes].map((bytes) => Math.ceil(bytes / 1e6));
+  return `the disk of MODELS_DIR has ${free} MB free, and ${needed} MB are needed: free space`;
+}
+
+async function sizeOf(path: string): Promise<number> {
+  return await stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+}
+
+function fileSystemSentence(error: unknown): string {
+  const code = codeOf(error);
+  if (code === "ENOSPC" || code === "EDQUOT") return "the disk of MODELS_DIR is full: free space";
+  return `MODELS_DIR cannot be written (${code || messageOf(error)}): make it a folder of this user`;
+}

@@ -1,0 +1,134 @@
+/** What of a model is on this host: its weights, whichever are served, and what was made of them. */
+import { existsSync, readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { knownSource, type ModelDescription, type OnnxExport } from "./catalog.ts";
+import type { FileFacts } from "./checked-files.ts";
+import { type HubCacheVariables, hubCachePath } from "./hub-cache.ts";
+import { isPinName, pinnedPath, readPin } from "./pinned-weights.ts";
+import {
+  isPreparedName,
+  type ModelFiles,
+  modelFilesIn,
+  preparedFolder,
+  preparedFolderIn,
+  shortDigest,
+} from "./prepared.ts";
+import { findWeights, weightsPath } from "./weights.ts";
+
+/** A model's weights, and where they lie or will. */
+export interface InstalledWeights extends FileFacts {
+  /** The service's own place for them. */
+  readonly target: string;
+  /** That place, and others where the same file may be. */
+  readonly places: readonly string[];
+  /** What is written from them. */
+  readonly folder: string;
+  readonly files: ModelFiles;
+}
+
+/** A published pair of ONNX files, and where it lies or will. */
+export interface InstalledExport extends OnnxExport {
+  readonly folder: string;
+  readonly files: ModelFiles;
+}
+
+export interface InstalledModel extends ModelDescription {
+  readonly id: string;
+  readonly modelsDir: string;
+  /** Undefined where the manifest does not know them well enough. */
+  readonly published: InstalledWeights | undefined;
+  /** An operator's own, which go before everything else. */
+  readonly pinned: InstalledWeights | undefined;
+  /** One sentence about why nobody can tell whether there are pinned ones. */
+  readonly fault: string | undefined;
+  readonly onnxExport: InstalledExport | undefined;
+}
+
+/** Looks what there is to know of a model on this host; reads none of its weights. */
+export function installedModel(
+  modelsDir: string,
+  variables: HubCacheVariables,
+  id: string,
+  description: ModelDescription,
+): InstalledModel {
+  const found = readPin(modelsDir, id);
+  const source = knownSource(description);
+  const installed = (target: string, cached: string | undefined, facts: FileFacts) => {
+    const folder = preparedFolder(preparedFolderIn(modelsDir), id, facts.sha256);
+    const places = cached === undefined ? [target] : [target, cached];
+    const { bytes, sha256 } = facts;
+    return { bytes, sha256, target, places, folder, files: modelFilesIn(folder) };
+  };
+  const isPinned = found !== undefined && "sha256" in found;
+  return {
+    ...description,
+    id,
+    modelsDir,
+    published:
+      source &&
+      installed(weightsPath(modelsDir, id, source), hubCachePath(variables, source), source),
+    pinned: isPinned
+      ? installed(pinnedPath(modelsDir, id, found.sha256), undefined, found)
+      : undefined,
+    fault: found !== undefined && "fault" in found ? found.fault : undefined,
+    onnxExport: description.onnx && installedExport(modelsDir, id, description.onnx),
+  };
+}
+
+function installedExport(modelsDir: string, id: string, published: OnnxExport): InstalledExport {
+  const folder = join(modelsDir, id, "onnx");
+  const imageTower = join(folder, basename(published.image.path));
+  const textTower = join(folder, basename(published.text.path));
+  return { ...published, folder, files: { imageTower, textTower } };
+}
+
+/** The weights that are served where they are here: the pinned ones before the published ones. */
+export function servedWeights({ pinned, published }: InstalledModel): InstalledWeights | undefined {
+  return pinned ?? published;
+}
+
+/** What names exactly these weights of a model. */
+export function exactIdOf({ id, pinned }: InstalledModel): string {
+  return pinned === undefined ? id : `${id}@${shortDigest(pinned.sha256)}`;
+}
+
+/** Path of the weights that are served; undefined where no file of the right length is here. */
+export async function findServedWeights(model: InstalledModel): Promise<string | undefined> {
+  const weights = servedWeights(model);
+  return weights && (await findWeights(weights.places, weights));
+}
+
+/** Whether both files of the published pair are here, with the right length, and no pinned weights go before them. */
+export async function hasExport({ onnxExport, pinned }: InstalledModel): Promise<boolean> {
+  if (onnxExport === undefined || pinned !== undefined) return false;
+  const { image, text, files } = onnxExport;
+  return (
+    (await findWeights([files.imageTower], image)) !== undefined &&
+    (await findWeights([files.textTower], text)) !== undefined
+  );
+}
+
+/**
+ * Deletes all that this program keeps of a model: the published weights and pinned ones alike, the
+ * published pair, and what was made of them. Other files in its folder stay.
+ *
+ * @throws Error of the file system.
+ */
+export async function removeModel({ id, modelsDir, published, onnxExport }: InstalledModel) {
+  const own = published === undefined ? [] : [published.target];
+  const beside = own.flatMap((path) => [path, `${path}.partial`, `${path}.lock`]);
+  const pins = namesIn(join(modelsDir, id), isPinName);
+  const prepared = namesIn(preparedFolderIn(modelsDir), (name) => isPreparedName(name, id));
+  const exported = onnxExport === undefined ? [] : [onnxExport.folder];
+  for (const path of [...beside, ...pins, ...exported, ...prepared]) {
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+function namesIn(folder: string, isOurs: (name: string) => boolean): string[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .filter(isOurs)
+    .map((name) => join(folder, name));
+}

@@ -1,0 +1,65 @@
+/** A download that is not whole yet: it outlives its process, and goes on where it ended. */
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { type FileHandle, open, rename } from "node:fs/promises";
+import { dirname } from "node:path";
+
+/** A file under way. */
+export interface PartialFile {
+  /** Bytes that are there. */
+  size(): number;
+  /** Appends, and hashes what it appends. @throws Error of the file system, such as `ENOSPC`. */
+  append(bytes: Uint8Array): Promise<void>;
+  /** Begins anew. */
+  restart(): Promise<void>;
+  /** SHA-256 of all that is there, in lower-case hex. */
+  digest(): string;
+  /** Gives the file its name, for good: after it a power cut takes nothing back. */
+  place(target: string): Promise<void>;
+  /** Closes the file, which stays for a later process unless it was placed. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens what an earlier process left, or nothing.
+ *
+ * @param path where the bytes are until they are whole; one process at a time may have it open.
+ * @param maxBytes what is longer is begun anew.
+ * @throws Error of the file system.
+ */
+export async function openPartialFile(path: string, maxBytes: number): Promise<PartialFile> {
+  // Not "a": the position must be ours.
+  const file = await open(path, "r+").catch(() => open(path, "wx+", 0o600));
+  let { size } = await file.stat();
+  let hash = createHash("sha256");
+  const restart = async () => {
+    await file.truncate(0);
+    size = 0;
+    hash = createHash("sha256");
+  };
+  if (size > maxBytes) await restart();
+  for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk);
+  return {
+    size: () => size,
+    append: async (bytes) => {
+      await writeAll(file, bytes, size);
+      hash.update(bytes);
+      size += bytes.byteLength;
+    },
+    restart,
+    digest: () => hash.copy().digest("hex"),
+    place: async (target) => {
+      await file.sync();
+      await rename(path, target);
+      const folder = await open(dirname(target), "r");
+      await folder.sync().finally(() => folder.close());
+    },
+    close: () => file.close(),
+  };
+}
+
+async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) {
+    done += (await file.write(bytes, done, bytes.byteLength - done, at + done)).bytesWritten;
+  }
+}

@@ -1,0 +1,110 @@
+/** How the weights of a model get onto this host while the service runs. */
+import type { ModelToWrite } from "../backends/protocol.ts";
+import { knownSource } from "./catalog.ts";
+import type { Hub } from "./hub.ts";
+import type { DownloadTerms, PullFailure } from "./hub-download.ts";
+import {
+  exactIdOf,
+  findServedWeights,
+  hasExport,
+  type InstalledModel,
+  servedWeights,
+} from "./installed-model.ts";
+import type { ClipArchitecture } from "./onnx/architecture.ts";
+import { preparedFolderIn, syntheticFolder } from "./prepared.ts";
+import { preparedState } from "./prepared-check.ts";
+
+/** The weights of one model. */
+export interface WeightsSupply {
+  /** What names exactly these weights of the model, such as `clip-ViT-B-32@synthetic`. */
+  readonly exactId: string;
+  readonly isSynthetic: boolean;
+  /** What can be downloaded; undefined where nothing can. */
+  readonly download: { readonly bytes: number; readonly pull: Pull } | undefined;
+  /** How an operator gets them, as the beginning of a sentence. */
+  readonly mend: string;
+  /** What the towers can be had from now; or one sentence about why from nothing. */
+  find(): Promise<ModelToWrite | { readonly unavailable: string }>;
+}
+
+/**
+ * Downloads the weights, or waits until the process is done that does.
+ *
+ * @returns undefined once `find` finds them.
+ * @throws the signal's reason; what came stays for the next try.
+ */
+type Pull = (terms: DownloadTerms) => Promise<PullFailure | undefined>;
+
+/** Makes the supply of a model's own weights. */
+export function createWeightsSupply(model: InstalledModel, hub: Hub): WeightsSupply {
+  const { architecture, fault, onnxExport } = model;
+  const weights = servedWeights(model);
+  const mend = mendOf(model);
+
+  async function find() {
+    if (fault !== undefined) return { unavailable: `The model is not served: ${fault}.` };
+    if (weights === undefined) {
+      return { unavailable: "No SHA-256 of its published weights is known here." };
+    }
+    const { bytes, sha256, folder, files } = weights;
+    const path = await findServedWeights(model);
+    const isPrepared = ["complete", "changed"].includes(
+      await preparedState(files, architecture, sha256),
+    );
+    if (path === undefined && !isPrepared && onnxExport !== undefined && (await hasExport(model))) {
+      const { image, text } = onnxExport;
+      const from = { kind: "onnx", files: onnxExport.files, image, text, architecture } as const;
+      return { folder: onnxExport.folder, from };
+    }
+    return { folder, from: { kind: "weights", path, bytes, sha256, architecture } as const };
+  }
+
+  return {
+    exactId: exactIdOf(model),
+    isSynthetic: false,
+    download: downloadOf(model, hub),
+    mend,
+    find,
+  };
+}
+
+/** Only what was published can be downloaded, and only where nothing is pinned in its place. */
+function downloadOf(model: InstalledModel, hub: Hub): WeightsSupply["download"] {
+  const source = knownSource(model);
+  const { published, pinned, fault } = model;
+  if (source === undefined || published === undefined) return undefined;
+  if (pinned !== undefined || fault !== undefined) return undefined;
+  const { bytes } = source;
+  // What is written from the weights takes as much room again.
+  const pull: Pull = (terms) =>
+    hub.pull(source, published.target, { ...terms, bytesBeside: bytes });
+  return { bytes, pull };
+}
+
+function mendOf({ id, fault, pinned, published }: InstalledModel): string {
+  if (fault !== undefined) {
+    return `Use "imagesvc models remove ${id}", and take the weights anew`;
+  }
+  if (pinned !== undefined) {
+    return `Import them again with "imagesvc models import DIR --sha256 ${pinned.sha256} --model ${id}", or go back to the published ones with "imagesvc models remove ${id}"`;
+  }
+  return published === undefined
+    ? `Pin your own file with "imagesvc models import DIR --sha256 HEX --model ${id}"`
+    : `Get them with "imagesvc models pull ${id}", or from elsewhere with "imagesvc models import DIR"`;
+}
+
+/** Makes the supply of a stand-in, which is made on the host. */
+export function createSyntheticSupply(
+  modelsDir: string,
+  id: string,
+  architecture: ClipArchitecture,
+): WeightsSupply {
+  const folder = syntheticFolder(preparedFolderIn(modelsDir), id);
+  return {
+    exactId: `${id}@synthetic`,
+    isSynthetic: true,
+    download: undefined,
+    mend: "Look into the log",
+    find: async () => ({ folder, from: { kind: "seed", architecture } }),
+  };
+}

@@ -1,0 +1,124 @@
+/** The weights of a model on this host: found, checked, taken from elsewhere. */
+import { constants } from "node:fs";
+import { copyFile, mkdir, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { tryLockFile } from "../native/file-lock.ts";
+import type { HubFile, WeightsSource } from "./catalog.ts";
+import { digestFile, type FileFacts, type ReadTerms } from "./checked-files.ts";
+import { pathIn } from "./hub-cache.ts";
+import { openPartialFile } from "./partial-file.ts";
+
+/** Where a model's published weights lie once they are this service's own. */
+export function weightsPath(modelsDir: string, id: string, file: Pick<HubFile, "path">): string {
+  return join(modelsDir, id, basename(file.path));
+}
+
+/** The first of some paths that has a file of the right length. */
+export async function findWeights(
+  paths: readonly (string | undefined)[],
+  file: Pick<FileFacts, "bytes">,
+): Promise<string | undefined> {
+  for (const path of paths) {
+    if (path !== undefined && (await sizeOf(path)) === file.bytes) return path;
+  }
+  return undefined;
+}
+
+/**
+ * Compares a file with what it must be: its length, and then its SHA-256.
+ *
+ * @returns one sentence about what is wrong, or undefined.
+ * @throws the signal's reason; Error of the file system.
+ */
+export async function weightsFault(
+  path: string,
+  { bytes, sha256 }: FileFacts,
+  terms: ReadTerms = {},
+): Promise<string | undefined> {
+  const name = basename(path);
+  const size = await sizeOf(path);
+  if (size === undefined) return `there is no ${name}`;
+  if (size !== bytes) return `${name} has ${size} bytes instead of ${bytes}`;
+  const digest = await digestFile(path, terms);
+  return digest === sha256 ? undefined : otherFile(name);
+}
+
+/** Places of a folder where a file may lie: loose, in its repository's own layout, under a name, or as in the hub's cache. */
+export function placesIn(folder: string, id: string, file: HubFile): readonly string[] {
+  const name = basename(file.path);
+  const places = [name, file.path, join(id, name)].map((place) => join(folder, place));
+  return [...places, pathIn(folder, file)];
+}
+
+/**
+ * Takes the published weights from a folder.
+ *
+ * @param target where they are placed, whole and checked.
+ * @returns one sentence about why not, or undefined.
+ * @throws the signal's reason; Error of the file system.
+ */
+export async function importWeights(
+  folder: string,
+  target: string,
+  file: WeightsSource,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const paths = placesIn(folder, basename(dirname(target)), file);
+  const found = await findWeights(paths, file);
+  return found === undefined
+    ? await whatIsThere(paths, file)
+    : await placeCopy(found, target, file, signal);
+}
+
+/**
+ * Copies a file to its place, once the copy is what it must be.
+ *
+ * @returns one sentence about why not, or undefined.
+ * @throws the signal's reason; Error of the file system.
+ */
+export async function placeCopy(
+  found: string,
+  target: string,
+  { bytes, sha256 }: FileFacts,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+  await using lock = await tryLockFile(`${target}.lock`);
+  if (lock === undefined) return "another process is at it: wait until it is done";
+  const partial = `${target}.partial`;
+  await copyFile(found, partial, constants.COPYFILE_FICLONE);
+  signal.throwIfAborted();
+  // It reads what was copied, so what is placed is what was checked.
+  const copy = await openPartialFile(partial, bytes);
+  try {
+    if (copy.digest() === sha256) {
+      await copy.place(target);
+      return undefined;
+    }
+  } finally {
+    await copy.close();
+  }
+  await rm(partial, { force: true });
+  return `${otherFile(basename(found))}: its SHA-256 is another`;
+}
+
+async function whatIsThere(paths: readonly string[], file: WeightsSource): Promise<string> {
+  const name = basename(file.path);
+  for (const path of paths) {
+    const size = await sizeOf(path);
+    if (size !== undefined) return `${name} has ${size} bytes instead of ${file.bytes}`;
+  }
+  const below = [dirname(file.path), `models--${file.repository.replaceAll("/", "--")}`];
+  const folders = below.filter((place) => place !== ".").map((place) => `${place}/`);
+  return `there is no ${name} in that folder, nor in ${folders.join(" or ")} below it`;
+}
+
+/** Length of a file in bytes; undefined where there is none. */
+export async function sizeOf(path: string): Promise<number | undefined> {
+  const found = await stat(path).catch(() => undefined);
+  return found?.isFile() ? found.size : undefined;
+}
+
+function otherFile(name: string): string {
+  return `${name} is not the file that it should be`;
+}

@@ -1,0 +1,28 @@
+import { access, constants, stat } from "node:fs/promises";
+import type { ImageBytes } from "../backends/protocol.ts";
+import { Problem } from "../errors.ts";
+
+/**
+ * A file on this host as an image, whatever its bytes turn out to be; they are read in a worker.
+ *
+ * @throws Problem `not-found` where there is no file that can be read, `body-too-large` by its size.
+ */
+export async function openFile(path: string, maxImageBytes: number): Promise<ImageBytes> {
+  const found = await stat(path).catch((cause) => {
+    throw new Problem("not-found", "There is no file under this path: check its spelling.", {
+      cause,
+    });
+  });
+  // Reading a pipe or a device might never end.
+  if (!found.isFile()) {
+    throw new Problem("not-found", "This is no regular file: give the path of an image file.");
+  }
+  if (found.size > maxImageBytes) {
+    const detail = `The image has ${found.size} bytes, more than the limit of ${maxImageBytes}: shrink it, or raise MAX_IMAGE_BYTES.`;
+    throw new Problem("body-too-large", detail);
+  }
+  await access(path, constants.R_OK).catch((cause) => {
+    throw new Problem("not-found", "The file may not be read: check its permissions.", { cause });
+  });
+  return { kind: "file", path };
+}

@@ -1,0 +1,152 @@
+/** `imagesvc downloads`, as a process of its own, and what the service does by itself. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { until } from "../support/client.ts";
+import { putFile, putImage } from "../support/kept-images.ts";
+import { runMain, startProcess } from "../support/process.ts";
+
+const hourMs = 3_600_000;
+let directory: string;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "imagesvc-downloads-"));
+});
+
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+function downloads(argv: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  return runMain(["downloads", ...argv], { DOWNLOADS_DIR: directory, ...environment });
+}
+
+function digestOf(name: string): string {
+  return name.slice(0, 64);
+}
+
+describe("list", () => {
+  test("prints the kept images, newest first, and their sum on stderr", async () => {
+    const old = await putImage(directory, "older", { ageMs: 2 * hourMs, format: "avif" });
+    const young = await putImage(directory, "new", { ageMs: hourMs });
+    await putFile(directory, "notes.txt", "mine", 0);
+    const { code, output, errors } = await downloads(["list"]);
+    expect(code).toBe(0);
+    const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`;
+    expect(output).toMatch(
+      new RegExp(`^${digestOf(young)}  jpg   +3  ${time}\n${digestOf(old)}  avif +5  ${time}\n$`),
+    );
+    expect(errors).toBe("2 images (8 bytes) kept.\n");
+
+    const asJson = await downloads(["list", "--json"]);
+    expect(JSON.parse(asJson.output)).toEqual([
+      {
+        sha256: digestOf(young),
+        format: "jpg",
+        bytes: 3,
+        kept_since: expect.stringMatching(new RegExp(`^${time}$`)),
+      },
+      expect.objectContaining({ sha256: digestOf(old), format: "avif", bytes: 5 }),
+    ]);
+  });
+
+  test("of an empty folder is empty", async () => {
+    expect(await downloads(["list"])).toEqual({
+      code: 0,
+      output: "",
+      errors: "0 images (0 bytes) kept.\n",
+    });
+    expect((await downloads(["list", "--json"])).output).toBe("[]\n");
+  });
+});
+
+describe("prune", () => {
+  const old = { DOWNLOADS_MAX_AGE: "1d" };
+
+  test("deletes by age and by size, and names what it deleted", async () => {
+    const first = await putImage(directory, "a", { ageMs: 25 * hourMs });
+    const second = await putImage(directory, "b", { ageMs: 2 * hourMs });
+    const third = await putImage(directory, "c", { ageMs: hourMs });
+    const { code, output, errors } = await downloads(["prune"], old);
+    expect({ code, output }).toEqual({ code: 0, output: `${first}\n` });
+    expect(errors).toBe("1 image (1 bytes) deleted, 2 images (2 bytes) kept.\n");
+    const bySize = await downloads(["prune", "--downloads-max-bytes", "1"]);
+    expect(bySize.output).toBe(`${second}\n`);
+    expect(await readdir(directory)).toEqual([third]);
+  });
+
+  test("only says what it would delete, if that is asked", async () => {
+    const name = await putImage(directory, "a", { ageMs: 25 * hourMs });
+    const { code, output, errors } = await downloads(["prune", "--dry-run"], old);
+    expect({ code, output }).toEqual({ code: 0, output: `${name}\n` });
+    expect(errors).toBe("1 image (1 bytes) would be deleted, 0 images (0 bytes) kept.\n");
+    expect(await readdir(directory)).toEqual([name]);
+  });
+
+  test("wants to know what is too old or too much", async () => {
+    await putImage(directory, "a", { ageMs: 9999 * hourMs });
+    for (const environment of [{}, { DOWNLOADS_MAX_AGE: "0", DOWNLOADS_MAX_BYTES: "0" }]) {
+      const { code, output, errors } = await downloads(["prune"], environment);
+      expect({ code, output }).toEqual({ code: 2, output: "" });
+      expect(errors).toContain("DOWNLOADS_MAX_AGE");
+    }
+    expect(await readdir(directory)).toHaveLength(1);
+  });
+});
+
+describe("delete", () => {
+  test("deletes every format of a digest, and nothing else", async () => {
+    const jpg = await putImage(directory, "a");
+    await putImage(directory, "a", { format: "tif" });
+    const other = await putImage(directory, "b");
+    const { code, output, errors } = await downloads(["delete", digestOf(jpg).toUpperCase()]);
+    expect({ code, output }).toEqual({ code: 0, output: "" });
+    expect(errors).toBe("2 images (2 bytes) deleted.\n");
+    expect(await readdir(directory)).toEqual([other]);
+    const again = await downloads(["delete", digestOf(jpg)]);
+    expect(again).toMatchObject({ code: 1, output: "" });
+    expect(again.errors).toContain("no image of this digest");
+  });
+
+  test.each(["a", "*", `../${"a".repeat(61)}`, `${"a".repeat(64)}.jpg`, "g".repeat(64)])(
+    "wants a whole digest, not %s",
+    async (digest) => {
+      const name = await putImage(directory, "a");
+      expect(await downloads(["delete", digest])).toMatchObject({ code: 2, output: "" });
+      expect(await readdir(directory)).toEqual([name]);
+    },
+  );
+});
+
+test("a folder that is not there is one sentence with the mend", async () => {
+  directory = join(directory, "missing");
+  for (const argv of [["list"], ["prune", "--downloads-max-age", "1d"]]) {
+    const { code, output, errors } = await downloads(argv);
+    expect({ code, output }).toEqual({ code: 1, output: "" });
+    expect(errors).toMatch(/^imagesvc: .*DOWNLOADS_DIR.*\n$/);
+  }
+});
+
+test("the service deletes by itself what its settings name, and nothing else", async () => {
+  const old = await putImage(directory, "a", { ageMs: 2 * hourMs });
+  const young = await putImage(directory, "b");
+  await putFile(directory, "notes.txt", "mine", 9 * hourMs);
+  await using service = await startProcess({
+    DOWNLOADS_DIR: directory,
+    DOWNLOADS_MAX_AGE: "60m",
+    CLIP_WEIGHTS: "openai",
+  });
+  await service.logged(/"kept images were deleted","deleted":1,"deleted_bytes":1,"kept":1/);
+  await until(async () => !(await readdir(directory)).includes(old));
+  expect((await readdir(directory)).toSorted()).toEqual([young, "notes.txt"].toSorted());
+  service.signal("SIGTERM");
+  expect(await service.exited).toBe(0);
+});
+
+test("the service deletes nothing without such settings", async () => {
+  const old = await putImage(directory, "a", { ageMs: 99_999 * hourMs });
+  await using service = await startProcess({ DOWNLOADS_DIR: directory, CLIP_WEIGHTS: "openai" });
+  await service.url();
+  service.signal("SIGTERM");
+  expect(await service.exited).toBe(0);
+  expect(await readdir(directory)).toEqual([old]);
+});

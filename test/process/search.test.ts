@@ -1,0 +1,75 @@
+/** `imagesvc search`, as a process of its own with synthetic weights. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { makeJpeg, makePng, truncate } from "../support/pictures.ts";
+import { runMain } from "../support/process.ts";
+
+let folder: string;
+let pictures: string;
+let cache: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "imagesvc-search-"));
+  pictures = join(folder, "pictures");
+  cache = join(folder, "cache");
+  await mkdir(join(pictures, "deeper"), { recursive: true });
+  await Bun.write(join(pictures, "a.jpg"), await makeJpeg({ seed: 1 }));
+  await Bun.write(join(pictures, "broken.jpg"), truncate(await makeJpeg({ seed: 2 }), 50));
+  await Bun.write(join(pictures, "deeper/c.png"), await makePng({ seed: 3, kind: "text" }));
+  await Bun.write(join(pictures, "notes.txt"), "no picture");
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+function search(...argv: string[]) {
+  return runMain(["search", pictures, "a photo of a cat", ...argv], { CACHE_DIR: cache });
+}
+
+test("the best matches are printed; only what is new is embedded, and what is gone is forgotten", async () => {
+  const first = await search("--json");
+  expect(first.code).toBe(0);
+  expect(first.errors).toContain("2 new of 2 pictures embedded");
+  expect(first.errors).toContain(`${join(pictures, "broken.jpg")}: The bytes start like a JPEG`);
+  expect(first.errors).toContain("The weights are synthetic: these matches mean nothing.");
+  const matches: { path: string; cosine: number }[] = JSON.parse(first.output);
+  expect(matches.map(({ path }) => path).sort()).toEqual([
+    join(pictures, "a.jpg"),
+    join(pictures, "deeper/c.png"),
+  ]);
+  const [best, second] = matches;
+  expect(best?.cosine).toBeGreaterThan(second?.cosine ?? 1);
+
+  const again = await search("--top", "1");
+  expect(again.errors).not.toContain("embedded");
+  expect(again.output).toBe(`${best?.cosine.toFixed(4).padStart(7)}  ${best?.path}\n`);
+
+  await rm(join(pictures, "a.jpg"));
+  await Bun.write(join(pictures, "deeper/c.png"), await makePng({ seed: 4, kind: "noise" }));
+  const changed = await search("--json");
+  expect(changed.errors).toContain("1 new of 1 pictures embedded");
+  expect(JSON.parse(changed.output)).toEqual([
+    { path: join(pictures, "deeper/c.png"), cosine: expect.any(Number) },
+  ]);
+  expect(await readdir(join(cache, "search"))).toHaveLength(1);
+});
+
+test("an empty folder has no matches", async () => {
+  const empty = join(folder, "empty");
+  await mkdir(empty);
+  const { code, output, errors } = await runMain(["search", empty, "cat", "--json"], {
+    CACHE_DIR: cache,
+  });
+  expect({ code, output }).toEqual({ code: 0, output: "[]\n" });
+  expect(errors).toContain(`there are no pictures in ${empty}`);
+});
+
+test.each([
+  [["search", "/nowhere", "cat"], 1, '"/nowhere" is no folder'],
+  [["search", tmpdir(), "cat", "--top", "0"], 2, "--top must be a whole number from 1"],
+  [["search", tmpdir()], 2, "TEXT is missing"],
+])("what cannot be searched is told: %p", async (argv, expected, sentence) => {
+  const { code, output, errors } = await runMain(argv);
+  expect({ code, output }).toEqual({ code: expected, output: "" });
+  expect(errors).toContain(sentence);
+});

@@ -1,0 +1,211 @@
+/** `imagesvc models …` with a tiny model and a hub on loopback. */
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { runModelsList, runModelsPull, runModelsRemove } from "../../src/cli/models.ts";
+import { runModelsImport } from "../../src/cli/models-import.ts";
+import { runModelsVerify } from "../../src/cli/models-verify.ts";
+import type { Models } from "../../src/models/catalog.ts";
+import { hubCachePath } from "../../src/models/hub-cache.ts";
+import { preparedFolder } from "../../src/models/prepared.ts";
+import { prepareModel } from "../../workers/prepare-model.ts";
+import { writtenCall } from "../support/command-call.ts";
+import { defaultModel } from "../support/default-model.ts";
+import { type FakeHub, startHub } from "../support/hub.ts";
+import { temporaryFolder, tinyClip, tinyTensors } from "../support/tiny-clip.ts";
+import { tinyExport } from "../support/tiny-export.ts";
+import { tinySafetensors } from "../support/tiny-safetensors.ts";
+
+const bytes = tinySafetensors(tinyClip, tinyTensors);
+const pair = tinyExport();
+const id = "clip-tiny";
+
+let hub: FakeHub;
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let models: Models;
+
+beforeEach(async () => {
+  hub = await startHub(bytes);
+  folder = await temporaryFolder();
+  models = {
+    [id]: { ...defaultModel, architecture: tinyClip, source: hub.file, onnx: pair.facts },
+  };
+});
+
+afterEach(async () => {
+  await hub[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+const modelsDir = () => join(folder.path, "models");
+const target = () => join(modelsDir(), id, "model.safetensors");
+const preparedDir = () => join(modelsDir(), "prepared");
+
+function callOf(parts: Partial<Parameters<typeof writtenCall>[0]> = {}) {
+  return writtenCall({
+    folders: { models: modelsDir(), downloads: "nowhere", cache: "nowhere" },
+    ...parts,
+    settings: { HF_ENDPOINT: hub.endpoint, ...parts.settings },
+  });
+}
+
+function prepare() {
+  const { sha256 } = hub.file;
+  const folder = preparedFolder(preparedDir(), id, sha256);
+  const facts = { bytes: bytes.length, sha256, architecture: tinyClip };
+  return prepareModel({ folder, from: { kind: "weights", path: target(), ...facts } });
+}
+
+/** What `models list` says of the tiny model. */
+async function stateOf(environment = {}): Promise<string> {
+  const { call, output } = callOf({ environment });
+  expect(await runModelsList(call, models)).toBe(0);
+  return output().split("\n")[0] ?? "";
+}
+
+describe("models list", () => {
+  test("says of each model what is here, and what to do next", async () => {
+    expect(await stateOf()).toBe(
+      `clip-tiny  12 numbers  MIT  ${(bytes.length / 1e6).toFixed(1)} MB  not here: imagesvc models pull clip-tiny`,
+    );
+    await runModelsPull(callOf().call, models);
+    expect(await stateOf()).toEndWith("here; the first start of the service prepares it");
+    await prepare();
+    expect(await stateOf()).toEndWith("ready");
+  });
+
+  test("finds weights in the user's Hugging Face cache", async () => {
+    const environment = { HF_HOME: folder.path };
+    const path = hubCachePath(environment, hub.file) ?? "";
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, bytes);
+    expect(await stateOf(environment)).toContain("here; ");
+  });
+
+  test("gives all that is known as JSON", async () => {
+    const { call, output } = callOf({ options: { json: true } });
+    await runModelsList(call, models);
+    expect(JSON.parse(output())).toMatchObject([
+      { id, dimensions: 12, licence: "MIT", source: hub.file, weights: null, prepared: "missing" },
+    ]);
+  });
+});
+
+describe("models pull", () => {
+  test("downloads the weights, and once only", async () => {
+    expect(await runModelsPull(callOf({ operands: [id] }).call, models)).toBe(0);
+    expect(await readFile(target())).toEqual(Buffer.from(bytes));
+    const again = callOf();
+    expect(await runModelsPull(again.call, models)).toBe(0);
+    expect(again.errors()).toBe(`${id} is here already: ${target()}\n`);
+    expect(again.output()).toBe("");
+  });
+
+  test("mends a file that was damaged since", async () => {
+    await runModelsPull(callOf().call, models);
+    await writeFile(target(), new Uint8Array(bytes.length));
+    expect(await runModelsPull(callOf().call, models)).toBe(0);
+    expect(await readFile(target())).toEqual(Buffer.from(bytes));
+  });
+
+  test("a failure is one sentence with the mend, and exit code 1", async () => {
+    hub.refusal = { status: 404 };
+    const { call, errors } = callOf();
+    expect(await runModelsPull(call, models)).toBe(1);
+    expect(errors()).toEndWith(
+      "imagesvc: clip-tiny was not downloaded: the hub does not have the file (404): check HF_ENDPOINT; or take the file from elsewhere with: imagesvc models import DIR\n",
+    );
+  });
+
+  test("a model that is none is exit code 2", async () => {
+    const { call, errors } = callOf({ operands: ["clip-huge"] });
+    expect(await runModelsPull(call, models)).toBe(2);
+    expect(errors()).toBe('imagesvc: there is no model "clip-huge": there are clip-tiny\n');
+  });
+});
+
+describe("models import", () => {
+  test.each([
+    ["loose", "model.safetensors"],
+    ["as in its repository", "0_CLIPModel/model.safetensors"],
+    ["under the model's name", "clip-tiny/model.safetensors"],
+    [
+      "as in the hub's cache",
+      "models--somebody--a-model/snapshots/0123456789abcdef0123456789abcdef01234567/0_CLIPModel/model.safetensors",
+    ],
+  ])("takes a file that lies %s", async (_where, path) => {
+    const from = join(folder.path, "from");
+    await mkdir(dirname(join(from, path)), { recursive: true });
+    await writeFile(join(from, path), bytes);
+    expect(await runModelsImport(callOf({ operands: [from] }).call, models)).toBe(0);
+    expect(await readFile(target())).toEqual(Buffer.from(bytes));
+  });
+
+  test.each([
+    ["nothing", undefined, "there is no model.safetensors in that folder"],
+    ["a short file", bytes.subarray(1), `has ${bytes.length - 1} bytes instead of ${bytes.length}`],
+    ["another file", new Uint8Array(bytes.length), "is not the file that it should be"],
+  ])("refuses %s in one sentence, and leaves nothing", async (_what, content, sentence) => {
+    const from = join(folder.path, "from");
+    await mkdir(from);
+    if (content !== undefined) await writeFile(join(from, "model.safetensors"), content);
+    const { call, errors } = callOf({ operands: [from] });
+    expect(await runModelsImport(call, models)).toBe(1);
+    expect(errors()).toContain(sentence);
+    expect(errors().trim().split("\n")).toHaveLength(1);
+    expect(await Bun.file(target()).exists()).toBe(false);
+    expect(await Bun.file(`${target()}.partial`).exists()).toBe(false);
+  });
+});
+
+describe("models verify", () => {
+  /** Verdict and finding of the weights and of what was made from them. */
+  async function verify(): Promise<{ code: number; verdicts: string[] }> {
+    const { call, output } = callOf({ options: { json: true } });
+    const code = await runModelsVerify(call, models);
+    const checks: { verdict: string }[] = JSON.parse(output());
+    return { code, verdicts: checks.map(({ verdict }) => verdict) };
+  }
+
+  test("what is not here is no failure", async () => {
+    expect(await verify()).toEqual({ code: 0, verdicts: ["missing", "missing"] });
+  });
+
+  test("right weights and a right graph are said to be so, in lines too", async () => {
+    await runModelsPull(callOf().call, models);
+    await prepare();
+    expect(await verify()).toEqual({ code: 0, verdicts: ["right", "right"] });
+    const { call, output } = callOf();
+    await runModelsVerify(call, models);
+    expect(output()).toContain(`right    clip-tiny, weights: SHA-256 ${hub.file.sha256}\n`);
+  });
+
+  test("one changed byte of the weights is found", async () => {
+    await runModelsPull(callOf().call, models);
+    const damaged = bytes.slice();
+    damaged[bytes.length - 1] = 1 ^ (damaged[bytes.length - 1] ?? 0);
+    await writeFile(target(), damaged);
+    expect(await verify()).toEqual({ code: 1, verdicts: ["wrong", "missing"] });
+  });
+
+  test("one changed tensor of the graph is found, and named", async () => {
+    await runModelsPull(callOf().call, models);
+    await prepare();
+    const data = join(preparedFolder(preparedDir(), id, hub.file.sha256), "text.onnx.data");
+    const damaged = await readFile(data);
+    damaged[0] = 1 ^ (damaged[0] ?? 0);
+    await writeFile(data, damaged);
+    expect(await verify()).toEqual({ code: 1, verdicts: ["right", "wrong"] });
+    await truncate(data, 10);
+    expect(await verify()).toEqual({ code: 0, verdicts: ["right", "missing"] });
+  });
+});
+
+test("models remove takes away the weights and what was made from them", async () => {
+  await runModelsPull(callOf().call, models);
+  await prepare();
+  expect(await runModelsRemove(callOf({ operands: [id] }).call, models)).toBe(0);
+  expect(await stateOf()).toContain("not here");
+  expect(await Bun.file(target()).exists()).toBe(false);
+  await rm(modelsDir(), { recursive: true });
+});

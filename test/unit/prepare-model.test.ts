@@ -1,0 +1,208 @@
+/** A model's towers: written from weights, kept while they look unchanged, and made anew when they do not. */
+import { expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import {
+  appendFile,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
+import { join } from "node:path";
+import type { TowerSource } from "../../src/backends/protocol.ts";
+import { modelFilesIn } from "../../src/models/prepared.ts";
+import { preparedState } from "../../src/models/prepared-check.ts";
+import { tryLockFile } from "../../src/native/file-lock.ts";
+import { prepareModel } from "../../workers/prepare-model.ts";
+import { temporaryFolder, tinyClip, tinyTensors, writeTinyClip } from "../support/tiny-clip.ts";
+import { tinySafetensors } from "../support/tiny-safetensors.ts";
+
+type Weights = Extract<TowerSource, { kind: "weights" }>;
+
+const seed = { kind: "seed", architecture: tinyClip } as const;
+
+/** A weights file in a folder, and the folder of what is to be made from it. */
+async function publish(
+  place: string,
+): Promise<{ folder: string; from: Weights & { path: string } }> {
+  const bytes = tinySafetensors(tinyClip, tinyTensors);
+  const path = join(place, "model.safetensors");
+  await writeFile(path, bytes);
+  const sha256 = createHash("sha256").update(bytes).digest("hex");
+  const facts = { bytes: bytes.length, sha256, architecture: tinyClip };
+  return { folder: join(place, "prepared"), from: { kind: "weights", path, ...facts } };
+}
+
+/** The four files, and when each was last written. */
+async function look(folder: string) {
+  const { imageTower, textTower } = modelFilesIn(folder);
+  const paths = [imageTower, `${imageTower}.data`, textTower, `${textTower}.data`];
+  const bytes = await Promise.all(paths.map((path) => readFile(path)));
+  const inodes = await Promise.all(paths.map(async (path) => (await stat(path)).ino));
+  return { bytes, inodes };
+}
+
+test("a safetensors file becomes the same graph as the tensors themselves", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  expect(await prepareModel({ folder, from })).toEqual(modelFilesIn(folder));
+  await writeTinyClip(place.path);
+  expect((await look(folder)).bytes).toEqual((await look(place.path)).bytes);
+});
+
+test("what was written once needs the weights no more, and is not written again", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  await prepareModel({ folder, from });
+  const written = await look(folder);
+  await rm(from.path);
+  const without = { ...from, path: undefined };
+  expect(await prepareModel({ folder, from: without })).toEqual(modelFilesIn(folder));
+  expect(await look(folder)).toEqual(written);
+});
+
+test("one changed byte of the tensors is noticed, though the length is the same, and made good", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  await prepareModel({ folder, from });
+  const { bytes } = await look(folder);
+  const data = `${modelFilesIn(folder).textTower}.data`;
+  const { atime, mtime } = await stat(data);
+  const damaged = await readFile(data);
+  damaged[0] = 1 ^ (damaged[0] ?? 0);
+  await writeFile(data, damaged);
+  // Whoever sets the time back does not hide it: that of the change stays.
+  await utimes(data, atime, mtime);
+  expect(await preparedState(modelFilesIn(folder), tinyClip, from.sha256)).toBe("changed");
+  expect(await prepareModel({ folder, from: { ...from, path: undefined } })).toEqual({
+    unavailable:
+      "The weights are not on this host, nor an unchanged image.onnx that was made from them.",
+  });
+  await prepareModel({ folder, from });
+  expect((await look(folder)).bytes).toEqual(bytes);
+  expect(await preparedState(modelFilesIn(folder), tinyClip, from.sha256)).toBe("complete");
+});
+
+test("a copy of the folder is hashed once, and needs no weights", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  await prepareModel({ folder, from });
+  const copy = join(place.path, "copy");
+  await cp(folder, copy, { recursive: true });
+  const without = { ...from, path: undefined };
+  expect(await preparedState(modelFilesIn(copy), tinyClip, from.sha256)).toBe("changed");
+  expect(await prepareModel({ folder: copy, from: without })).toEqual(modelFilesIn(copy));
+  expect(await preparedState(modelFilesIn(copy), tinyClip, from.sha256)).toBe("complete");
+});
+
+test("towers without a record, or with that of other weights, are made anew", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  await mkdir(folder);
+  await writeTinyClip(folder);
+  const before = await look(folder);
+  await prepareModel({ folder, from });
+  const after = await look(folder);
+  expect(after.bytes).toEqual(before.bytes);
+  expect(after.inodes).not.toEqual(before.inodes);
+  const other = { ...from, sha256: "f".repeat(64), path: undefined };
+  expect(await prepareModel({ folder, from: other })).toHaveProperty("unavailable");
+  await writeFile(join(folder, "checked.json"), "[{}");
+  expect(await preparedState(modelFilesIn(folder), tinyClip, from.sha256)).toBe("changed");
+});
+
+test("weights that are short or others are refused in one sentence, and nothing is made of them", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  const foreign = { ...from, sha256: "0".repeat(64) };
+  expect(await prepareModel({ folder, from: foreign })).toEqual({
+    unavailable: "model.safetensors is not the file that it should be: copy it again.",
+  });
+  await truncate(from.path, from.bytes - 1);
+  expect(await prepareModel({ folder, from })).toEqual({
+    unavailable: `model.safetensors has ${from.bytes - 1} bytes instead of ${from.bytes}: copy it again.`,
+  });
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test("weights that become others beside a model that is ready are told of, and not served", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  await prepareModel({ folder, from });
+  const { bytes } = await look(folder);
+  const replaced = await readFile(from.path);
+  replaced[replaced.length - 1] = 1 ^ (replaced.at(-1) ?? 0);
+  await writeFile(from.path, replaced);
+  const files = await prepareModel({ folder, from });
+  expect(files).toMatchObject({
+    warning: expect.stringContaining("model.safetensors is no longer the file"),
+  });
+  expect((await look(folder)).bytes).toEqual(bytes);
+});
+
+test("weights that were only touched are hashed once, and no news", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  await prepareModel({ folder, from });
+  await utimes(from.path, 1, 1);
+  const record = () => readFile(join(folder, "checked.json"), "utf8");
+  const before = await record();
+  expect(await prepareModel({ folder, from })).toEqual(modelFilesIn(folder));
+  expect(await record()).not.toBe(before);
+});
+
+test("what a killed writer left is swept away by the next", async () => {
+  await using place = await temporaryFolder();
+  const folder = join(place.path, "seeded");
+  await mkdir(folder);
+  await writeFile(join(folder, "image.onnx.data.0123.tmp"), "half");
+  await prepareModel({ folder, from: seed });
+  expect((await readdir(folder)).sort()).toEqual([
+    "checked.json",
+    "image.onnx",
+    "image.onnx.data",
+    "text.onnx",
+    "text.onnx.data",
+  ]);
+});
+
+test("a second writer waits for the first, and finds its work done", async () => {
+  await using place = await temporaryFolder();
+  const folder = join(place.path, "seeded");
+  const made = join(place.path, "elsewhere");
+  await prepareModel({ folder: made, from: seed });
+  const held = await tryLockFile(`${folder}.lock`);
+  const second = prepareModel({ folder, from: seed });
+  // What the first writer does while it has the lock.
+  await rm(folder, { recursive: true, force: true });
+  await rename(made, folder);
+  await held?.[Symbol.asyncDispose]();
+  expect(await second).toEqual(modelFilesIn(folder));
+  expect(await preparedState(modelFilesIn(folder), tinyClip, undefined)).toBe("complete");
+});
+
+test("two writers at once leave one complete model and nothing else", async () => {
+  await using place = await temporaryFolder();
+  const folder = join(place.path, "seeded");
+  await Promise.all([1, 2, 3].map(() => prepareModel({ folder, from: seed })));
+  expect(await preparedState(modelFilesIn(folder), tinyClip, undefined)).toBe("complete");
+  expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+});
+
+test("a tower that grew is made anew", async () => {
+  await using place = await temporaryFolder();
+  const folder = join(place.path, "seeded");
+  await prepareModel({ folder, from: seed });
+  const before = await look(folder);
+  await appendFile(`${modelFilesIn(folder).imageTower}.data`, "x");
+  await appendFile(modelFilesIn(folder).textTower, "x");
+  expect(await preparedState(modelFilesIn(folder), tinyClip, undefined)).toBe("incomplete");
+  await prepareModel({ folder, from: seed });
+  expect((await look(folder)).bytes).toEqual(before.bytes);
+});

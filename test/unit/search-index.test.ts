@@ -1,0 +1,111 @@
+import { Database } from "bun:sqlite";
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openSearchIndex } from "../../src/store/search-index.ts";
+
+let folder: string;
+let path: string;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "imagesvc-index-"));
+  path = join(folder, "search", "index.sqlite");
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+/** Opens the index, and counts how often it was found broken. */
+async function open() {
+  let broken = 0;
+  const index = await openSearchIndex(path, () => {
+    broken += 1;
+  });
+  return { index, broken };
+}
+
+const east = new Float32Array([2, 0]);
+const north = new Float32Array([0, 3]);
+const northEast = new Float32Array([5, 5]);
+
+test("what was put is there for the next search, in the order of its fit", async () => {
+  {
+    using index = (await open()).index;
+    index.put("east.jpg", "1", east);
+    index.put("north.jpg", "1", north);
+    index.put("north-east.jpg", "1", northEast);
+  }
+  const { index, broken } = await open();
+  using again = index;
+  expect(broken).toBe(0);
+  const matches = again.best(new Float32Array([9, 0]), 2);
+  expect(matches.map((one) => one.path)).toEqual(["east.jpg", "north-east.jpg"]);
+  expect(matches[0]?.cosine).toBeCloseTo(1, 10);
+  expect(matches[1]?.cosine).toBeCloseTo(Math.SQRT1_2, 10);
+});
+
+test("a picture is known by its version, and the newest counts", async () => {
+  using index = (await open()).index;
+  index.put("a.jpg", "1", east);
+  expect([index.has("a.jpg", "1"), index.has("a.jpg", "2"), index.has("b.jpg", "1")]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  index.put("a.jpg", "2", north);
+  expect(index.has("a.jpg", "1")).toBe(false);
+  expect(index.best(north, 9)).toEqual([{ path: "a.jpg", cosine: 1 }]);
+});
+
+test("what is gone is forgotten", async () => {
+  using index = (await open()).index;
+  for (const name of ["a", "b", "c"]) index.put(name, "1", east);
+  index.keepOnly(new Set(["b", "never seen"]));
+  expect(index.best(east, 9).map((one) => one.path)).toEqual(["b"]);
+});
+
+test("two searches at once share one index", async () => {
+  using one = (await open()).index;
+  using other = (await open()).index;
+  one.put("a", "1", east);
+  other.put("b", "1", north);
+  expect(one.has("b", "1") && other.has("a", "1")).toBe(true);
+});
+
+/** Ways in which a file is no index of ours. */
+const breakers = {
+  "other bytes": () =>
+    writeFile(path, "this is not a database, and long enough to be seen as none"),
+  "a torn page": async () => {
+    const bytes = await Bun.file(path).bytes();
+    await writeFile(path, bytes.fill(0xff, 4096));
+  },
+  "another version": async () => {
+    using database = new Database(path);
+    database.run("PRAGMA user_version = 999");
+  },
+  "somebody else's tables": async () => {
+    await rm(path);
+    using database = new Database(path, { create: true });
+    database.run("CREATE TABLE notes (text TEXT)");
+  },
+} satisfies Record<string, () => Promise<unknown>>;
+
+test.each(Object.entries(breakers))("%s is put aside, and a new index begun", async (_, spoil) => {
+  {
+    using index = (await open()).index;
+    index.put("a", "1", east);
+  }
+  await spoil();
+  const { index, broken } = await open();
+  using fresh = index;
+  expect(broken).toBe(1);
+  expect(fresh.best(east, 9)).toEqual([]);
+  fresh.put("a", "1", east);
+  expect(fresh.has("a", "1")).toBe(true);
+  expect(await readdir(join(folder, "search"))).toContain("index.sqlite.broken");
+});
+
+test("a folder that cannot be made is an error, and nothing is put aside", async () => {
+  await writeFile(join(folder, "search"), "a file");
+  await expect(open()).rejects.toThrow();
+});

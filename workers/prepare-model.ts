@@ -1,0 +1,153 @@
+/** Sees to it that a model's towers are there: unchanged since they were made or checked, or made anew. */
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import type { ModelToWrite, TowerSource, WrittenModel } from "../src/backends/protocol.ts";
+import {
+  type CheckedFile,
+  type CheckedFiles,
+  checkFile,
+  looksUnchanged,
+  readCheckedFiles,
+  writeCheckedFiles,
+} from "../src/models/checked-files.ts";
+import { type ModelFiles, modelFilesIn } from "../src/models/prepared.ts";
+import {
+  dataPathsOf,
+  isFrom,
+  type PreparedState,
+  preparedState,
+  weightsEntry,
+} from "../src/models/prepared-check.ts";
+import { accessFile, parseSafetensors } from "../src/models/safetensors.ts";
+import { seededTensors } from "../src/models/seeded-tensors.ts";
+import { tryLockFile } from "../src/native/file-lock.ts";
+import { checkExport } from "./published-export.ts";
+import { writeModel } from "./write-model.ts";
+
+/** A source whose tensors become towers of our own. */
+type TensorOrigin = Exclude<TowerSource, { kind: "onnx" }>;
+
+/** How often a process looks whether the one that writes is done. */
+const lockPollMs = 250;
+
+/**
+ * Makes a model ready to run. What is unchanged since it was made is not read; what looks changed is
+ * hashed, and made anew from the weights where it is not what was made.
+ *
+ * @returns the towers, or one sentence about why there are none.
+ * @throws Error of the file system, such as a full disk, or of weights that are no such model; nothing
+ *   half-written stays under a final name.
+ */
+export async function prepareModel({ folder, from }: ModelToWrite): Promise<WrittenModel> {
+  if (from.kind === "onnx") return await checkExport(folder, from);
+  const files = modelFilesIn(folder);
+  if (await isReady(folder, files, from)) return await withWarning(folder, files, from);
+  if (from.kind === "weights" && from.path === undefined) return { unavailable: whyNone(files) };
+  await mkdir(folder, { recursive: true });
+  await using _lock = await lock(`${folder}.lock`);
+  // Whoever had the lock may have done it all.
+  if ((await stateOf(files, from)) === "complete") return files;
+  await sweep(folder);
+  const made = await write(files, from);
+  if ("unavailable" in made) return made;
+  const towers = await checkAll(dataPathsOf(files));
+  await writeCheckedFiles(folder, { ...made.weights, ...towers });
+  return files;
+}
+
+function stateOf(files: ModelFiles, from: TensorOrigin): Promise<PreparedState> {
+  return preparedState(files, from.architecture, digestOf(from));
+}
+
+function digestOf(from: TensorOrigin): string | undefined {
+  return from.kind === "weights" ? from.sha256 : undefined;
+}
+
+/** Whether the towers are those that were made: they look so, or their bytes say so. */
+async function isReady(folder: string, files: ModelFiles, from: TensorOrigin): Promise<boolean> {
+  const state = await stateOf(files, from);
+  if (state !== "changed") return state === "complete";
+  const record = await readCheckedFiles(folder);
+  if (!isFrom(record, digestOf(from))) return false;
+  const now = await checkAll(dataPathsOf(files));
+  if (!Object.entries(now).every(([name, { sha256 }]) => record[name]?.sha256 === sha256)) {
+    return false;
+  }
+  // A copy of the folder, for example: the bytes are the same, and the files are others.
+  await writeCheckedFiles(folder, { ...record, ...now });
+  return true;
+}
+
+async function checkAll(paths: readonly string[]): Promise<CheckedFiles> {
+  const checked: Record<string, CheckedFile> = {};
+  for (const path of paths) checked[basename(path)] = await checkFile(path);
+  return checked;
+}
+
+/** Says when the weights beside a model that is ready have become others: they are not what is served. */
+async function withWarning(
+  folder: string,
+  files: ModelFiles,
+  from: TensorOrigin,
+): Promise<WrittenModel> {
+  if (from.kind !== "weights" || from.path === undefined) return files;
+  const record = await readCheckedFiles(folder);
+  if (await looksUnchanged(from.path, record[weightsEntry])) return files;
+  const now = await checkFile(from.path);
+  if (now.sha256 !== from.sha256) {
+    return {
+      ...files,
+      warning: `${basename(from.path)} is no longer the file that the model was made from: it is not used. To serve weights of your own, take them with "imagesvc models import DIR --sha256 HEX".`,
+    };
+  }
+  await writeCheckedFiles(folder, { ...record, [weightsEntry]: now });
+  return files;
+}
+
+function whyNone({ imageTower }: ModelFiles): string {
+  return `The weights are not on this host, nor an unchanged ${basename(imageTower)} that was made from them.`;
+}
+
+/** Writes both towers, once the weights are known to be the right ones. */
+async function write(
+  files: ModelFiles,
+  from: TensorOrigin,
+): Promise<{ readonly weights: CheckedFiles } | { readonly unavailable: string }> {
+  if (from.kind === "seed") {
+    await writeModel(files, from.architecture, seededTensors("imagesvc"));
+    return { weights: {} };
+  }
+  const { path, bytes, sha256, architecture } = from;
+  if (path === undefined) return { unavailable: whyNone(files) };
+  const name = basename(path);
+  const checked = await checkFile(path);
+  if (checked.bytes !== bytes) {
+    return {
+      unavailable: `${name} has ${checked.bytes} bytes instead of ${bytes}: copy it again.`,
+    };
+  }
+  if (checked.sha256 !== sha256) {
+    return { unavailable: `${name} is not the file that it should be: copy it again.` };
+  }
+  using file = accessFile(path);
+  await writeModel(files, architecture, parseSafetensors(file));
+  if (await looksUnchanged(path, checked)) return { weights: { [weightsEntry]: checked } };
+  return { unavailable: `${name} changed while it was read: copy it again.` };
+}
+
+/** Waits until no other process makes the same model. */
+async function lock(path: string): Promise<AsyncDisposable> {
+  for (;;) {
+    const held = await tryLockFile(path);
+    if (held !== undefined) return held;
+    await wait(lockPollMs);
+  }
+}
+
+/** Takes away what a writer left that was killed. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (name.endsWith(".tmp")) await rm(join(folder, name), { force: true });
+  }
+}

@@ -1,0 +1,66 @@
+/** A published pair of ONNX files, which is served as it stands. */
+import { basename } from "node:path";
+import type { TowerSource, WrittenModel } from "../src/backends/protocol.ts";
+import { Problem } from "../src/errors.ts";
+import {
+  type CheckedFile,
+  checkFile,
+  type FileFacts,
+  looksUnchanged,
+  readCheckedFiles,
+  writeCheckedFiles,
+} from "../src/models/checked-files.ts";
+import { createSession, createTextSession } from "./session.ts";
+
+type Export = Extract<TowerSource, { kind: "onnx" }>;
+
+/**
+ * Checks both files by their SHA-256 and runs both graphs once, unless that was done and they look
+ * unchanged.
+ *
+ * @param folder of the record.
+ * @returns one sentence where they are not what they should be.
+ * @throws Error of the file system.
+ */
+export async function checkExport(folder: string, from: Export): Promise<WrittenModel> {
+  const { imageTower, textTower } = from.files;
+  const towers: readonly (readonly [string, FileFacts])[] = [
+    [imageTower, from.image],
+    [textTower, from.text],
+  ];
+  const record = await readCheckedFiles(folder);
+  const checked: Record<string, CheckedFile> = {};
+  for (const [path, { sha256 }] of towers) {
+    const name = basename(path);
+    const known = record[name];
+    if (known?.sha256 === sha256 && (await looksUnchanged(path, known))) continue;
+    const now = await checkFile(path);
+    if (now.sha256 !== sha256) {
+      return {
+        unavailable: `${name} is not the published file: take it again with "imagesvc models import DIR".`,
+      };
+    }
+    checked[name] = now;
+  }
+  if (Object.keys(checked).length === 0) return from.files;
+  const fault = await runOnce(from);
+  if (fault !== undefined) return { unavailable: fault };
+  await writeCheckedFiles(folder, { ...record, ...checked });
+  return from.files;
+}
+
+/** @returns what a graph lacks or does wrong, in one sentence. */
+async function runOnce({ files, architecture }: Export): Promise<string | undefined> {
+  const { dimensions, vision, text } = architecture;
+  const { side } = vision;
+  try {
+    const image = await createSession({ ...files, dimensions, side, threads: 1 });
+    await image.run(new Float32Array(3 * side * side), 1).finally(image.release);
+    const texts = await createTextSession({ ...files, dimensions, threads: 1 });
+    await texts.run(BigInt64Array.of(BigInt(text.endToken)), 1, 1).finally(texts.release);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Problem) return error.message;
+    throw error;
+  }
+}
