@@ -70,7 +70,7 @@ export function createHub(options: HubOptions): Hub {
     pull: async (file, target, terms) => {
       if (options.isOffline) return failed("HF_HUB_OFFLINE forbids to download");
       try {
-        await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+        await mkdir(dirname(target), { recursive: true });
         for (;;) {
           await using lock = await tryLockFile(`${target}.lock`);
           if ((await sizeOf(target)) === file.bytes) return undefined;

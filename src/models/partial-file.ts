@@ -29,7 +29,8 @@ export interface PartialFile {
  */
 export async function openPartialFile(path: string, maxBytes: number): Promise<PartialFile> {
   // Not "a": the position must be ours.
-  const file = await open(path, "r+").catch(() => open(path, "wx+", 0o600));
+  // Readable for others as far as the umask lets them: who downloads need not be who serves.
+  const file = await open(path, "r+").catch(() => open(path, "wx+"));
   let { size } = await file.stat();
   let hash = createHash("sha256");
   const restart = async () => {

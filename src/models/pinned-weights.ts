@@ -43,7 +43,7 @@ export function pinnedPath(modelsDir: string, id: string, sha256: string): strin
  * @throws Error of the file system.
  */
 export async function pin(modelsDir: string, id: string, facts: FileFacts): Promise<void> {
-  await mkdir(join(modelsDir, id), { recursive: true, mode: 0o700 });
+  await mkdir(join(modelsDir, id), { recursive: true });
   const { bytes, sha256 } = facts;
   await replaceText(pinPath(modelsDir, id), `${JSON.stringify({ sha256, bytes }, null, 2)}\n`);
 }

@@ -1,6 +1,6 @@
 /** The weights of a model on this host: found, checked, taken from elsewhere. */
 import { constants } from "node:fs";
-import { copyFile, mkdir, rm, stat } from "node:fs/promises";
+import { chmod, copyFile, mkdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { tryLockFile } from "../native/file-lock.ts";
 import type { HubFile, WeightsSource } from "./catalog.ts";
@@ -82,11 +82,13 @@ export async function placeCopy(
   { bytes, sha256 }: FileFacts,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  await mkdir(dirname(target), { recursive: true, mode: 0o700 });
+  await mkdir(dirname(target), { recursive: true });
   await using lock = await tryLockFile(`${target}.lock`);
   if (lock === undefined) return "another process is at it: wait until it is done";
   const partial = `${target}.partial`;
   await copyFile(found, partial, constants.COPYFILE_FICLONE);
+  // Who imports need not be who serves.
+  await chmod(partial, 0o644);
   signal.throwIfAborted();
   // It reads what was copied, so what is placed is what was checked.
   const copy = await openPartialFile(partial, bytes);

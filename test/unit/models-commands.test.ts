@@ -1,6 +1,6 @@
 /** `imagesvc models …` with a tiny model and a hub on loopback. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { runModelsList, runModelsPull, runModelsRemove } from "../../src/cli/models.ts";
 import { runModelsImport } from "../../src/cli/models-import.ts";
@@ -137,8 +137,11 @@ describe("models import", () => {
     const from = join(folder.path, "from");
     await mkdir(dirname(join(from, path)), { recursive: true });
     await writeFile(join(from, path), bytes);
+    await chmod(join(from, path), 0o600);
     expect(await runModelsImport(callOf({ operands: [from] }).call, models)).toBe(0);
     expect(await readFile(target())).toEqual(Buffer.from(bytes));
+    // The service may run as another user.
+    expect((await stat(target())).mode & 0o777).toBe(0o644);
   });
 
   test.each([
