@@ -4,7 +4,7 @@ import { type Batcher, createBatcher } from "./backends/batcher.ts";
 import { createClip } from "./backends/clip.ts";
 import { processClock } from "./backends/clock.ts";
 import { createNvDinov2 } from "./backends/nv-dinov2.ts";
-import { startWorker, type WorkerFiles } from "./backends/pool.ts";
+import { createWorker, type WorkerFiles } from "./backends/pool.ts";
 import type { Config } from "./config.ts";
 import { createAdmission } from "./core/admission.ts";
 import { createEmbedder } from "./core/embed.ts";
@@ -39,6 +39,12 @@ export interface Surroundings {
   readonly hubCaches: HubCacheVariables;
   readonly secrets: Credentials;
   readonly workerFiles: WorkerFiles;
+  /**
+   * Makes the native libraries ready; to be called once, before the first worker has something to do.
+   *
+   * @throws Error with one sentence, if this host does not let them load.
+   */
+  readonly prepareThreads: () => void;
   readonly log: Log;
   /** Called when a worker is lost for good: the process must drain and restart. */
   readonly onWorkerLost: (cause: Error) => void;
@@ -93,7 +99,10 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
       return server.url;
     },
     handOver: async () => (await server?.handOver()) ?? false,
-    load: (keepsTrying = true) => clip.load({ keepsTrying, signal: stopping.signal }),
+    load: async (keepsTrying = true) => {
+      surroundings.prepareThreads();
+      await clip.load({ keepsTrying, signal: stopping.signal });
+    },
     backends: embedder.backends,
     checkWorkers: batcher.checkWorkers,
     reload: async () => {
@@ -148,7 +157,7 @@ function composeLocalModel(config: Config, surroundings: Surroundings) {
   const { cores, log, ...rest } = surroundings;
   const workerCount = Math.min(config.WORKERS || limits.maxDefaultWorkers, cores);
   const batcher = createBatcher({
-    workers: Array.from({ length: workerCount }, () => startWorker(rest.workerFiles)),
+    workers: Array.from({ length: workerCount }, () => createWorker(rest.workerFiles)),
     decode: { maxPixels: config.MAX_PIXELS, orientation: config.EXIF_ORIENTATION },
     maxBatch: limits.maxBatch,
     hangTimeoutMs: limits.hangTimeoutMs,
@@ -253,8 +262,10 @@ export interface Service {
   /** See `HttpServer`: resolves with false, and goes on, if no other instance has taken the port over. */
   handOver(): Promise<boolean>;
   /**
-   * Loads the local model into every worker; `/readyz` says how it went.
+   * Loads the native libraries, and the local model into every worker; `/readyz` says how that went. To be
+   * called in the same turn of the event loop in which `listen` resolved: no request may be there before.
    *
+   * @throws Error with one sentence, if the native libraries cannot be loaded here.
    * @param keepsTrying whether weights that cannot be downloaded now are tried for until the service stops.
    */
   load(keepsTrying?: boolean): Promise<void>;

@@ -1,7 +1,7 @@
 /** The entry point: reads the environment and the command line, and does what they ask. */
 import { fstatSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { startWorker } from "./backends/pool.ts";
+import { createWorker } from "./backends/pool.ts";
 import { type Invocation, parseArguments } from "./cli/arguments.ts";
 import type { CommandCall, Environment } from "./cli/command-call.ts";
 import { type CommandName, commands } from "./cli/commands.ts";
@@ -59,11 +59,9 @@ type Run = (call: CommandCall, faults: readonly string[]) => Promise<number>;
 
 /** What each command does. */
 const runs: Readonly<Record<CommandName, Run>> = {
-  serve: (call) => runServe(call, (given) => composeService(call.config, ready(call, given))),
-  embed: (call) =>
-    runEmbed(call, (given: Given) => composeEmbedder(call.config, ready(call, given))),
-  search: (call) =>
-    runSearch(call, (given: Given) => composeEmbedder(call.config, ready(call, given))),
+  serve: (call) => runServe(call, (given) => composeService(call.config, surround(call, given))),
+  embed: (call) => runEmbed(call, (given: Given) => composeNow(call, given)),
+  search: (call) => runSearch(call, (given: Given) => composeNow(call, given)),
   "models list": (call) => runModelsList(call),
   "models pull": (call) => runModelsPull(call),
   "models import": (call) => runModelsImport(call),
@@ -114,29 +112,39 @@ function readSettings(...given: Parameters<typeof parseConfig>) {
   return { config, faults: [...faults, ...findFetchAllowFaults(config.FETCH_ALLOW)] };
 }
 
-/** What the parts of a service need of this process; native libraries are loaded before any worker starts. */
-function ready({ config, environment, folders, log }: CommandCall, given: Given): Surroundings {
-  const native = loadNativeLibraries({ cacheDir: folders.cache, nativeDir: config.NATIVE_DIR });
-  log.debug("native libraries loaded", { how: describeNativeLoad(native) });
+/** What the parts of a service need of this process. */
+function surround({ config, environment, folders, log }: CommandCall, given: Given): Surroundings {
   const secrets = openCredentials(config, environment["CREDENTIALS_DIRECTORY"]);
   const here = { cores: availableParallelism(), folders, hubCaches: environment, workerFiles };
-  return { ...given, ...here, secrets, log };
+  const prepareThreads = () => {
+    const native = loadNativeLibraries({ cacheDir: folders.cache, nativeDir: config.NATIVE_DIR });
+    log.debug("native libraries loaded", { how: describeNativeLoad(native) });
+  };
+  return { ...given, ...here, prepareThreads, secrets, log };
+}
+
+/** The core for a command that is about to use it. */
+function composeNow(call: CommandCall, given: Given) {
+  const here = surround(call, given);
+  here.prepareThreads();
+  return composeEmbedder(call.config, here);
 }
 
 /** What runs any model of the catalogue, whichever the settings name. */
 function verifyTools(call: CommandCall): VerifyTools {
-  const here = ready(call, { onWorkerLost: () => {} });
+  const here = surround(call, { onWorkerLost: () => {} });
+  here.prepareThreads();
   return {
     compose: (id) => (given) => {
       const model = isLocalModelId(id) ? { CLIP_MODEL: id } : {};
       return composeEmbedder({ ...call.config, ...model }, { ...here, ...given });
     },
-    startWorker: () => startWorker(here.workerFiles),
+    createWorker: () => createWorker(workerFiles),
   };
 }
 
 async function runOpenApi(call: CommandCall): Promise<number> {
-  const service = composeService(call.config, ready(call, { onWorkerLost: () => {} }));
+  const service = composeService(call.config, surround(call, { onWorkerLost: () => {} }));
   await call.print(`${await service.openApi()}\n`);
   return 0;
 }

@@ -23,7 +23,7 @@ export interface VerifyTools {
   /** Puts the parts together that serve a model. */
   readonly compose: (id: string) => ComposeParts;
   /** Starts a worker that holds no model. */
-  readonly startWorker: () => Worker;
+  readonly createWorker: () => Worker;
 }
 
 /**
@@ -86,12 +86,12 @@ async function obtainPictures(
 async function checkPreparation(
   { config, tell }: CommandCall,
   { preprocessing }: InstalledModel,
-  { startWorker }: VerifyTools,
+  { createWorker }: VerifyTools,
   found: FoundPictures,
 ): Promise<readonly Check[]> {
   tell("checking how pictures and texts are prepared");
   const decode = { maxPixels: config.MAX_PIXELS, orientation: config.EXIF_ORIENTATION };
-  const worker = startWorker();
+  const worker = createWorker();
   try {
     return await checkInputs(worker, decode, preprocessing, found);
   } finally {

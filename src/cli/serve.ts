@@ -17,7 +17,8 @@ export interface Servable extends TransferableService {
 export type StopReason =
   | { readonly kind: "signal"; readonly name: string }
   | { readonly kind: "handed-over" }
-  | { readonly kind: "worker-lost"; readonly cause: Error };
+  | { readonly kind: "worker-lost"; readonly cause: Error }
+  | { readonly kind: "unable"; readonly cause: Error };
 
 /** Calls back once for each event, as they come. */
 export type Hear<Event> = (listener: (event: Event) => void) => void;
@@ -34,7 +35,7 @@ export interface Outside {
 /** Puts a service together, and tells of a worker that is lost for good. */
 type Compose = (given: { readonly onWorkerLost: (cause: Error) => void }) => Servable;
 
-/** @throws RangeError that names the faults of FETCH_ALLOW; Error with one sentence for whoever started it. */
+/** @throws Error with one sentence for whoever started it. */
 export async function runServe(call: CommandCall, compose: Compose): Promise<number> {
   const { environment, log, options } = call;
   const stops = createMailbox<StopReason>();
@@ -66,7 +67,7 @@ function createMailbox<Event>() {
  * Listens, loads the models beside, and serves until there is a reason to stop. A second signal ends
  * at once.
  *
- * @returns the exit code: 0 after a clean stop, 1 when it failed or a worker was lost, 130 at a second signal.
+ * @returns the exit code: 0 after a clean stop, 1 when it could not start or go on, 130 at a second signal.
  */
 export async function serve(service: Servable, outside: Outside): Promise<number> {
   const { log, manager } = outside;
@@ -87,7 +88,7 @@ export async function serve(service: Servable, outside: Outside): Promise<number
   tellStop(reason, outside);
   const code = await Promise.race([stopInTime(service, log), second]);
   log.info("stopped", { code });
-  return reason.kind === "worker-lost" ? 1 : code;
+  return "cause" in reason ? 1 : code;
 }
 
 function tellStop(reason: StopReason, { log, manager }: Outside): void {
@@ -97,6 +98,7 @@ function tellStop(reason: StopReason, { log, manager }: Outside): void {
     return;
   }
   if (reason.kind === "signal") log.info("stopping", { signal: reason.name });
+  else if (reason.kind === "unable") log.error(reason.cause.message);
   else
     log.error("a worker is lost: stopping, to be started again", { cause: reason.cause.message });
   manager.stopping();
@@ -127,6 +129,7 @@ async function runUntil(
   url: URL,
 ): Promise<StopReason> {
   let isRunning = true;
+  const unable = Promise.withResolvers<StopReason>();
   const tellStatus = () => {
     if (isRunning) manager.status(statusOf(url, service));
   };
@@ -138,7 +141,11 @@ async function runUntil(
   };
   tellStatus();
   manager.ready();
-  void service.load().then(tellStatus);
+  // Not before it listens: a start is over sooner so.
+  void service.load().then(tellStatus, (error: unknown) => {
+    const cause = error instanceof Error ? error : new Error(String(error));
+    unable.resolve({ kind: "unable", cause });
+  });
   let reloads = Promise.resolve();
   onReload(() => {
     reloads = reloads.then(reload);
@@ -148,7 +155,7 @@ async function runUntil(
     tellStatus();
   }, limits.beatIntervalMs);
   try {
-    return await stopped;
+    return await Promise.race([stopped, unable.promise]);
   } finally {
     isRunning = false;
     clearInterval(beat);

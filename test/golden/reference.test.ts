@@ -12,7 +12,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { startWorker, type Worker } from "../../src/backends/pool.ts";
+import { createWorker, type Worker } from "../../src/backends/pool.ts";
 import { catalog } from "../../src/models/catalog.ts";
 import { preparedFolderIn, syntheticFolder } from "../../src/models/prepared.ts";
 import { seededTensors } from "../../src/models/seeded-tensors.ts";
@@ -49,7 +49,7 @@ let pictures: readonly PictureFile[];
 beforeAll(async () => {
   folder = await temporaryFolder();
   pictures = await findPictures(folder.path);
-  worker = startWorker(workerFiles);
+  worker = createWorker(workerFiles);
 });
 afterAll(async () => {
   await worker.run({ kind: "warm-up", model: undefined });

@@ -69,28 +69,33 @@ export async function serveReady(
   }
 }
 
-/** Runs `openapi`, which loads the native libraries and ends; needs no weights. */
+/** Asks `embed` for a model that is none: it loads the native libraries, and ends before it starts a thread. */
 export async function loadLibraries(options: RunOptions) {
   const { within = [], environment = {}, cwd = "/" } = options;
-  const command = [...within, options.program ?? (await builtExecutable()), "openapi"];
+  const command = [
+    ...within,
+    options.program ?? (await builtExecutable()),
+    "embed",
+    "--model",
+    "none",
+    "-",
+  ];
   const child = Bun.spawn(command, {
     cwd,
     env: { PATH: Bun.env["PATH"] ?? "", LOG_LEVEL: "debug", LOG_FORMAT: "json", ...environment },
-    stdout: "pipe",
+    stdin: "ignore",
+    stdout: "ignore",
     stderr: "pipe",
   });
-  const [output, errors, code] = await Promise.all([
-    child.stdout.text(),
-    child.stderr.text(),
-    child.exited,
-  ]);
+  const [errors, code] = await Promise.all([child.stderr.text(), child.exited]);
   const messages: Record<string, string>[] = errors
     .split("\n")
     .filter((line) => line.startsWith("{"))
     .map((line) => JSON.parse(line));
   return {
+    /** Whether it came as far as the model's name, which is wrong usage. */
+    isLoaded: code === 2,
     code,
-    output,
     errors,
     /** How the libraries were loaded, in the log's words. */
     how: messages.find(({ message }) => message === "native libraries loaded")?.["how"],

@@ -29,6 +29,7 @@ const code = await runServe({ ...call, log }, (given) =>
     cores: 2,
     folders,
     hubCaches: {},
+    prepareThreads: () => {},
     secrets: openCredentials(call.config, undefined),
     workerFiles: { inference },
     log,

@@ -58,6 +58,7 @@ export async function startService(settings: TestSettings = {}): Promise<TestSer
     folders: { models: testModelsDir, downloads: downloadsDir },
     // No cache of this host is looked into.
     hubCaches: {},
+    prepareThreads: () => {},
     secrets: openCredentials(parsed.config, undefined),
     workerFiles,
     log: createLog({

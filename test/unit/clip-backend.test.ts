@@ -4,7 +4,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createBatcher } from "../../src/backends/batcher.ts";
 import { type ClipOptions, createClip } from "../../src/backends/clip.ts";
-import { startWorker, type Worker } from "../../src/backends/pool.ts";
+import { createWorker, type Worker } from "../../src/backends/pool.ts";
 import type { ClipModelFile } from "../../src/backends/protocol.ts";
 import { Problem } from "../../src/errors.ts";
 import { createLog } from "../../src/log.ts";
@@ -200,7 +200,7 @@ async function loadPublished(written: number | undefined) {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "model.safetensors");
   if (written !== undefined) await writeFile(path, new Uint8Array(written));
-  const { batcher, clip, lines } = setUp(startWorker(workerFiles), {
+  const { batcher, clip, lines } = setUp(createWorker(workerFiles), {
     weights: weightsAt(join(folder.path, "prepared/clip"), () =>
       written === undefined ? undefined : path,
     ),

@@ -1,7 +1,7 @@
 /** Texts in a real worker, with a small model that has CLIP's vocabulary. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import { startWorker, type Worker } from "../../src/backends/pool.ts";
+import { createWorker, type Worker } from "../../src/backends/pool.ts";
 import type { ClipTextModelFile } from "../../src/backends/protocol.ts";
 import type { ClipArchitecture } from "../../src/models/onnx/architecture.ts";
 import { modelFilesIn } from "../../src/models/prepared.ts";
@@ -29,7 +29,7 @@ beforeAll(async () => {
   const files = modelFilesIn(folder.path);
   await writeModel(files, smallClip, tinyTensors);
   model = { textTower: files.textTower, dimensions: smallClip.dimensions, threads: 1 };
-  worker = startWorker(workerFiles);
+  worker = createWorker(workerFiles);
 });
 afterAll(async () => {
   await worker.run({ kind: "warm-up", model: undefined });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
-import { startWorker, type Worker } from "../../src/backends/pool.ts";
+import { createWorker, type Worker } from "../../src/backends/pool.ts";
 import { workerFiles } from "../../src/native/worker-files.ts";
 import { makeJpeg, makePng } from "../support/pictures.ts";
 import { clipInput, temporaryFolder, tinyClip, writeTinyClip } from "../support/tiny-clip.ts";
@@ -11,7 +11,7 @@ let worker: Worker;
 
 beforeAll(async () => {
   folder = await temporaryFolder();
-  worker = startWorker(workerFiles);
+  worker = createWorker(workerFiles);
   const { imageTower } = await writeTinyClip(folder.path);
   const { dimensions, vision } = tinyClip;
   const { mean, std } = clipInput;

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { fileURLToPath } from "node:url";
 import { createBatcher } from "../../src/backends/batcher.ts";
-import { startWorker } from "../../src/backends/pool.ts";
+import { createWorker } from "../../src/backends/pool.ts";
 import { until } from "../support/client.ts";
 import { anyModel } from "../support/fake-worker.ts";
 
@@ -15,7 +15,7 @@ async function startScripted({ count = 1, maxBatch = 8 } = {}) {
   const lost: Error[] = [];
   const warnings: string[] = [];
   const batcher = createBatcher({
-    workers: Array.from({ length: count }, () => startWorker(scripted)),
+    workers: Array.from({ length: count }, () => createWorker(scripted)),
     decode: { maxPixels: 1, orientation: "apply" },
     maxBatch,
     hangTimeoutMs: 20_000,
@@ -118,7 +118,7 @@ test("threads that die again and again are replaced again and again", async () =
 });
 
 test("a warm-up that fails in the thread is told, and the thread can be asked again", async () => {
-  const worker = startWorker(scripted);
+  const worker = createWorker(scripted);
   const broken = { kind: "warm-up", model: { ...anyModel, imageTower: "broken" } } as const;
   expect(await failureOf(worker.run(broken))).toHaveProperty("message", "the model is broken");
   expect(await worker.run({ kind: "warm-up", model: anyModel })).toEqual({ warmUpMs: 0 });
@@ -127,7 +127,7 @@ test("a warm-up that fails in the thread is told, and the thread can be asked ag
 
 test("a worker whose code cannot be loaded fails its warm-up", async () => {
   const batcher = createBatcher({
-    workers: [startWorker({ inference: `${scripted.inference}.missing` })],
+    workers: [createWorker({ inference: `${scripted.inference}.missing` })],
     decode: { maxPixels: 1, orientation: "apply" },
     maxBatch: 8,
     hangTimeoutMs: 1_000,

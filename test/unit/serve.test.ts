@@ -72,6 +72,18 @@ test("it listens, loads beside, and a signal stops it with 0", async () => {
   expect(done).toEqual(["load", "stop"]);
 });
 
+test("a host on which it cannot load its libraries ends it with 1, and one sentence", async () => {
+  const load = () => Promise.reject(new Error("libvips cannot be loaded: install libstdc++6"));
+  const { code, done, lines, told } = start({ load });
+  expect(await code).toBe(1);
+  expect(done).toEqual(["stop"]);
+  const errors = lines.map((line) => JSON.parse(line)).filter(({ level }) => level === "error");
+  expect(errors.map(({ message }) => message)).toEqual([
+    "libvips cannot be loaded: install libstdc++6",
+  ]);
+  expect(told).toContain("stopping: libvips cannot be loaded: install libstdc++6");
+});
+
 test("a signal is heard while it loads", async () => {
   const { code, give } = start({ load: () => new Promise(() => {}) });
   give(sigterm);
