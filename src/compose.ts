@@ -26,7 +26,7 @@ import { parseFetchAllow } from "./net/fetch-allow.ts";
 import { createAcquire } from "./sources/source.ts";
 import { createUrlSource } from "./sources/url.ts";
 import type { Credentials } from "./store/credentials.ts";
-import { createDownloads } from "./store/downloads.ts";
+import { createDownloads, downloadsFault } from "./store/downloads.ts";
 import type { Folders } from "./store/folders.ts";
 import { type Retention, startRetention } from "./store/retention.ts";
 
@@ -86,13 +86,17 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     localModel: clip.id,
   });
   const stopping = new AbortController();
+  let areThreadsPrepared = false;
   let server: HttpServer | undefined;
   let retention: Retention | undefined;
   return {
     openApi: app.openApi,
-    listen: async ({ takesOver } = { takesOver: false }) => {
+    listen: async ({ takesOver, signal } = { takesOver: false, signal: stopping.signal }) => {
       warnOfAccess(config.HOST, surroundings.secrets, log);
-      await downloads.prepare();
+      await downloads.prepare().catch((cause: unknown) => {
+        throw new Error(downloadsFault(cause, surroundings.folders.downloads), { cause });
+      });
+      signal.throwIfAborted();
       const address = { hostname: config.HOST, port: config.PORT, takesOver };
       server = startHttpServer({ app, calls, lifecycle, log, ...address });
       retention = composeRetention(config, surroundings);
@@ -100,7 +104,8 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     },
     handOver: async () => (await server?.handOver()) ?? false,
     load: async (keepsTrying = true) => {
-      surroundings.prepareThreads();
+      if (!areThreadsPrepared) surroundings.prepareThreads();
+      areThreadsPrepared = true;
       await clip.load({ keepsTrying, signal: stopping.signal });
     },
     backends: embedder.backends,
@@ -258,7 +263,7 @@ export interface Service {
    * @param options.takesOver whether another instance listens there: new connections are drawn from it.
    * @throws Error of the file system or of the socket, with its `code`.
    */
-  listen(options?: { readonly takesOver: boolean }): Promise<URL>;
+  listen(options?: { readonly takesOver: boolean; readonly signal: AbortSignal }): Promise<URL>;
   /** See `HttpServer`: resolves with false, and goes on, if no other instance has taken the port over. */
   handOver(): Promise<boolean>;
   /**

@@ -60,6 +60,16 @@ function text(row: Row<string>, options: { readonly secret?: boolean } = {}) {
   return setting<string>(row, (value) => ({ value }), options.secret ?? false);
 }
 
+/** A key of NVIDIA: it goes into a header, so it is one word. White space around it is cut off. */
+function key(row: Row<string>) {
+  const allowed = "one word of printable ASCII, as NVIDIA gives it";
+  const parse = (input: string): Parsed<string> => {
+    const value = input.trim();
+    return /^[\x21-\x7e]*$/.test(value) ? { value } : { allowed };
+  };
+  return setting<string>(row, parse, true);
+}
+
 function choice<const T extends string>(row: Row<NoInfer<T>> & { readonly of: readonly T[] }) {
   const parse = (input: string): Parsed<T> => {
     const value = row.of.find((one) => one === input);
@@ -134,10 +144,11 @@ export const settings = {
     fallback: "apply",
     doc: "Whether a photo is turned upright by its EXIF tag first; `ignore` gives the vectors of the original service.",
   }),
-  NVIDIA_API_KEY: text(
-    { fallback: "", shownDefault: "none", doc: "Key of NVIDIA's hosted models, for `nv-dinov2`." },
-    { secret: true },
-  ),
+  NVIDIA_API_KEY: key({
+    fallback: "",
+    shownDefault: "none",
+    doc: "Key of NVIDIA's hosted models, for `nv-dinov2`.",
+  }),
   NVIDIA_API_KEY_FILE: text({
     fallback: "",
     shownDefault: "none",

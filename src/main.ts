@@ -1,8 +1,9 @@
 /** The entry point: reads the environment and the command line, and does what they ask. */
+
 import { fstatSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { createWorker } from "./backends/pool.ts";
-import { type Invocation, parseArguments } from "./cli/arguments.ts";
+import { type Invocation, parseArguments, type Request } from "./cli/arguments.ts";
 import type { CommandCall, Environment } from "./cli/command-call.ts";
 import { type CommandName, commands } from "./cli/commands.ts";
 import { runCompletions } from "./cli/completions.ts";
@@ -22,7 +23,7 @@ import { runSystemd } from "./cli/systemd.ts";
 import { versionText } from "./cli/version.ts";
 import { composeEmbedder, composeService, type Surroundings } from "./compose.ts";
 import { type Config, parseConfig } from "./config.ts";
-import { messageOf } from "./errors.ts";
+import { codeOf, messageOf } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { chooseFormat, createLog, type Log } from "./log.ts";
 import { catalog, isLocalModelId } from "./models/catalog.ts";
@@ -36,6 +37,17 @@ import { foldersOf } from "./store/folders.ts";
 export async function main(argv: readonly string[]): Promise<number> {
   const environment = takeEnvironment();
   const request = parseArguments(argv);
+  try {
+    return await answer(request, environment);
+  } catch (error) {
+    // A pager or `head` that has read enough.
+    if (codeOf(error) === "EPIPE") return 0;
+    tell(`imagesvc: ${messageOf(error)}`);
+    return 1;
+  }
+}
+
+async function answer(request: Request, environment: Environment): Promise<number> {
   switch (request.kind) {
     case "help":
       await print(helpText(request.about));
@@ -97,8 +109,7 @@ async function run(
     return await runs[command](call, faults);
   } catch (error) {
     if (interrupted.aborted) return 130;
-    // A pager or `head` that has read enough.
-    if (error instanceof Error && "code" in error && error.code === "EPIPE") return 0;
+    if (codeOf(error) === "EPIPE") throw error;
     log.error(messageOf(error));
     return 1;
   }
@@ -186,7 +197,14 @@ function wrongSettings(faults: readonly string[]): number {
 
 /** `process.stdout` loses what a slow reader has not taken when the process exits; this waits for it. */
 async function print(text: string): Promise<void> {
-  await Bun.write(Bun.stdout, text);
+  try {
+    await Bun.write(Bun.stdout, text);
+  } catch (cause) {
+    if (codeOf(cause) === "EPIPE") throw cause;
+    throw new Error(`stdout cannot be written (${codeOf(cause)}): free space where it leads`, {
+      cause,
+    });
+  }
 }
 
 function progressOnStderr() {

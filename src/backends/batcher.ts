@@ -1,11 +1,15 @@
 /**
  * The queue in front of the workers: order, batches, deadlines and cancellation. A free worker takes
- * what waits, up to `maxBatch` images or texts; nothing waits for a batch to fill.
+ * what waits, up to `maxBatch` images or texts; nothing waits for a batch to fill. Callers take turns, and so
+ * do images and texts on the worker that takes both.
  */
 import { Problem } from "../errors.ts";
 import { inTime } from "./deadline.ts";
 import {
+  createJobQueue,
+  type InputKind,
   type Job,
+  type JobQueue,
   type JobTerms,
   type Settle,
   type Terms,
@@ -67,48 +71,45 @@ export interface Batcher {
   checkWorkers(): void;
   /** Jobs that wait for a worker. */
   waiting(): number;
-  /** ms until a job that arrives now would start, from the rate measured so far. */
-  expectedWaitMs(): number;
+  /** ms until a job that arrives now would start, from the rates measured so far. */
+  expectedWaitMs(kind: InputKind): number;
   /** Refuses new work, finishes what waits and runs, and ends the threads that do not hang. */
   close(): Promise<void>;
 }
 
-/** Weight of the newest measurement in the running mean of ms an image. */
+/** Weight of the newest measurement in the running mean of ms an image or text. */
 const rateWeight = 0.2;
 
 /** Makes the queue and puts the workers behind it. */
 export function createBatcher(options: BatcherOptions): Batcher {
   const { workers, decode, maxBatch } = options;
   const seats = workers.map((worker) => createSeat({ ...options, worker, onChange: dispatch }));
-  const queue: Job[] = [];
+  const queue = createJobQueue(maxBatch);
   const drained = Promise.withResolvers<void>();
-  let msPerImage = 0;
+  const msPer = { image: 0, text: 0 };
   let closed = false;
 
   function dispatch(): void {
     const textSeat = seats.find((seat) => !seat.isLost());
     for (const seat of seats.filter((one) => one.isFree())) {
-      const jobs = takeJobs(queue, seat.isWarm(), seat === textSeat, maxBatch);
+      const jobs = queue.take(seat.isWarm(), seat === textSeat);
       const onLost = () => refuse(jobs);
       if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs), onLost);
     }
-    if (seats.length > 0 && seats.every((seat) => seat.isLost())) refuse(queue.splice(0));
-    const isIdle = queue.length === 0 && seats.every((seat) => seat.isFree() || seat.isLost());
+    if (seats.length > 0 && seats.every((seat) => seat.isLost())) refuse(queue.clear());
+    const isIdle = queue.size() === 0 && seats.every((seat) => seat.isFree() || seat.isLost());
     if (closed && isIdle) drained.resolve();
   }
 
   async function runJobs(worker: Worker, jobs: readonly Job[]): Promise<void> {
-    const startedAt = performance.now();
     for (const job of jobs) job.started();
     try {
-      await runTask(worker, jobs, decode);
+      const { kind, tookMs } = await runTask(worker, jobs, decode);
+      msPer[kind] += (msPer[kind] === 0 ? 1 : rateWeight) * (tookMs - msPer[kind]);
     } catch (error) {
       for (const job of jobs) job.settle(asError(error));
       throw error;
     }
-    if (jobs[0]?.kind === "embed-text") return;
-    const tookMs = (performance.now() - startedAt) / jobs.length;
-    msPerImage = msPerImage === 0 ? tookMs : msPerImage + rateWeight * (tookMs - msPerImage);
   }
 
   async function enqueue<Outcome>(terms: Terms, toJob: ToJob<Outcome>): Promise<Queued<Outcome>> {
@@ -120,13 +121,11 @@ export function createBatcher(options: BatcherOptions): Batcher {
       job = toJob(settle, () => {
         startedAt = performance.now();
       });
-      queue.push(job);
+      queue.add(job);
       dispatch();
     };
     const leaveQueue = () => {
-      if (job === undefined || !queue.includes(job)) return;
-      queue.splice(queue.indexOf(job), 1);
-      dispatch();
+      if (job !== undefined && queue.remove(job)) dispatch();
     };
     const outcome = await withTerms(terms, tooSlow, start, leaveQueue);
     return { outcome, queueMs: startedAt - enqueuedAt };
@@ -152,8 +151,8 @@ export function createBatcher(options: BatcherOptions): Batcher {
     checkWorkers: () => {
       for (const seat of seats) seat.check();
     },
-    waiting: () => queue.length,
-    expectedWaitMs: () => (queue.length * msPerImage) / Math.max(1, seats.length),
+    waiting: () => queue.size(),
+    expectedWaitMs: (kind) => expectedWaitMs(kind, queue, msPer, seats.length),
     close: async () => {
       closed = true;
       dispatch();
@@ -166,40 +165,55 @@ export function createBatcher(options: BatcherOptions): Batcher {
 /** Makes the job of somebody who waits for its outcome. */
 type ToJob<Outcome> = (settle: Settle<Outcome>, started: () => void) => Job;
 
-function embedJob({ image }: JobTerms): ToJob<EmbedOutcome> {
-  return (settle, started) => ({ kind: "embed", image, settle, started });
+function embedJob({ image, signal: caller }: JobTerms): ToJob<EmbedOutcome> {
+  return (settle, started) => ({ kind: "embed", caller, image, settle, started });
 }
 
-function embedTextJob({ text, model }: TextTerms): ToJob<TextOutcome> {
-  return (settle, started) => ({ kind: "embed-text", text, model, settle, started });
+function embedTextJob({ text, model, signal: caller }: TextTerms): ToJob<TextOutcome> {
+  return (settle, started) => ({ kind: "embed-text", caller, text, model, settle, started });
 }
 
-function prepareJob({ image }: JobTerms, maxBase64Chars: number): ToJob<PreparedOutcome> {
-  return (settle, started) => ({ kind: "prepare", image, maxBase64Chars, settle, started });
+function prepareJob(
+  { image, signal: caller }: JobTerms,
+  maxBase64Chars: number,
+): ToJob<PreparedOutcome> {
+  return (settle, started) => ({ kind: "prepare", caller, image, maxBase64Chars, settle, started });
 }
 
-/** Takes the oldest job that can be done, and with something to embed the others of its kind that wait. */
-function takeJobs(queue: Job[], warm: boolean, takesTexts: boolean, maxBatch: number): Job[] {
-  const can = { prepare: true, embed: warm, "embed-text": warm && takesTexts };
-  const oldest = queue.find((job) => can[job.kind]);
-  if (oldest === undefined) return [];
-  const taken =
-    oldest.kind === "prepare"
-      ? [oldest]
-      : queue.filter((job) => job.kind === oldest.kind).slice(0, maxBatch);
-  for (const job of taken) queue.splice(queue.indexOf(job), 1);
-  return taken;
+/** Texts hold up images, and images texts, where one worker does both: by turns, so as many of each. */
+function expectedWaitMs(
+  kind: InputKind,
+  queue: Pick<JobQueue, "size">,
+  msPer: Readonly<Record<InputKind, number>>,
+  workers: number,
+): number {
+  const [images, texts] = [queue.size("image"), queue.size("text")];
+  const between = workers === 1 ? Math.min(images, texts) : 0;
+  return kind === "image"
+    ? (images * msPer.image) / Math.max(1, workers) + between * msPer.text
+    : texts * msPer.text + between * msPer.image;
 }
 
-/** Runs jobs that share one task, and settles each with its own outcome. */
-async function runTask(worker: Worker, jobs: readonly Job[], decode: DecodeOptions): Promise<void> {
+/**
+ * Runs jobs that share one task, and settles each with its own outcome.
+ *
+ * @returns ms that each input took.
+ */
+async function runTask(
+  worker: Worker,
+  jobs: readonly Job[],
+  decode: DecodeOptions,
+): Promise<{ readonly kind: InputKind; readonly tookMs: number }> {
   const [first] = jobs;
   if (first?.kind === "embed-text") {
     const same = jobs.filter((job) => job.kind === "embed-text");
     const texts = same.map((job) => job.text);
     const outcomes = await worker.run({ kind: "embed-texts", model: first.model, texts });
-    return settleEach(same, outcomes);
+    settleEach(same, outcomes);
+    // Not by the clock here: the first texts also wait until their tower is loaded.
+    return { kind: "text", tookMs: (outcomes[0]?.inferMs ?? 0) / texts.length };
   }
+  const startedAt = performance.now();
   const transfer = jobs.flatMap((job) =>
     "image" in job && job.image.kind === "memory" ? [job.image.bytes.buffer] : [],
   );
@@ -207,12 +221,12 @@ async function runTask(worker: Worker, jobs: readonly Job[], decode: DecodeOptio
     const { image, maxBase64Chars } = first;
     const task = { kind: "prepare-upstream", image, decode, maxBase64Chars } as const;
     first.settle(await worker.run(task, transfer));
-    return;
+  } else {
+    const embeds = jobs.filter((job) => job.kind === "embed");
+    const images = embeds.map((job) => job.image);
+    settleEach(embeds, await worker.run({ kind: "embed-images", images, decode }, transfer));
   }
-  const embeds = jobs.filter((job) => job.kind === "embed");
-  const images = embeds.map((job) => job.image);
-  const outcomes = await worker.run({ kind: "embed-images", images, decode }, transfer);
-  settleEach(embeds, outcomes);
+  return { kind: "image", tookMs: (performance.now() - startedAt) / jobs.length };
 }
 
 function settleEach<Outcome>(

@@ -9,6 +9,7 @@ import type { Batcher } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
 import type { WrittenModel } from "./protocol.ts";
 
+type Found = Awaited<ReturnType<WeightsSupply["find"]>>;
 type WrittenFiles = Exclude<WrittenModel, { unavailable: string }>;
 
 export interface ClipFilesOptions {
@@ -50,12 +51,13 @@ export async function obtainClipFiles(
     if (!("unavailable" in written)) return withWarningLogged(options, written);
     // Until the file is here, workers decode for others.
     await batcher.warmUp(undefined);
+    const fault = await faultInPlace(weights, found);
     if (weights.download === undefined || !isAbsent(found)) {
-      return giveUp(options, terms, written.unavailable);
+      return giveUp(options, terms, fault ?? written.unavailable);
     }
     const sentence = await download(weights.download, options, terms);
     if (sentence === undefined) continue;
-    giveUp(options, terms, sentence.text);
+    giveUp(options, terms, joined(fault, sentence.text));
     if (!sentence.mayPass || !terms.keepsTrying) return undefined;
     await options.clock.sleep(waitMs, terms.signal);
   }
@@ -66,8 +68,16 @@ function withWarningLogged({ id, log }: ClipFilesOptions, written: WrittenFiles)
   return written;
 }
 
+async function faultInPlace(weights: WeightsSupply, found: Found): Promise<string | undefined> {
+  return isAbsent(found) ? await weights.findFault() : undefined;
+}
+
+function joined(...sentences: readonly (string | undefined)[]): string {
+  return sentences.filter((sentence) => sentence !== undefined).join(" ");
+}
+
 /** Whether the weights are what is missing, so that a download helps. */
-function isAbsent(found: Awaited<ReturnType<WeightsSupply["find"]>>): boolean {
+function isAbsent(found: Found): boolean {
   return "from" in found && found.from.kind === "weights" && found.from.path === undefined;
 }
 

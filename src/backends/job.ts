@@ -1,4 +1,7 @@
-/** A job that waits for a worker, and whatever may end its waiting: an answer, its deadline, its caller. */
+/**
+ * A job that waits for a worker: its place among the others, and whatever may end its waiting: an answer,
+ * its deadline, its caller.
+ */
 import type {
   ClipTextModelFile,
   EmbedOutcome,
@@ -9,7 +12,7 @@ import type {
 
 /** How long a job may take. */
 export interface Terms {
-  /** Drops a waiting job; the result of a running one is thrown away. */
+  /** Drops a waiting job; the result of a running one is thrown away. Jobs that share it are one caller's. */
   readonly signal: AbortSignal;
   /** `performance.now()` after which the job is given up. */
   readonly deadline: number;
@@ -32,6 +35,8 @@ export type Settle<Outcome> = (result: Outcome | Error) => void;
 
 /** A job in the queue or in a worker. */
 export type Job = {
+  /** Whose it is: the same object for all of one request's jobs. */
+  readonly caller: object;
   /** Called when a worker takes the job. */
   readonly started: () => void;
 } & (
@@ -53,6 +58,88 @@ export type Job = {
       readonly settle: Settle<PreparedOutcome>;
     }
 );
+
+/** What a request brings for a model. */
+export type InputKind = "image" | "text";
+
+/** Jobs that wait for a worker: callers take turns, and each caller's own jobs stay in order. */
+export interface JobQueue {
+  /** How many wait, of one kind or of both. */
+  size(kind?: InputKind): number;
+  add(job: Job): void;
+  /**
+   * Takes the first job that can be done, and with something to embed the next ones of its kind. Where a
+   * worker takes both, images and texts take turns.
+   */
+  take(isWarm: boolean, takesTexts: boolean): readonly Job[];
+  /** @returns whether the job was still waiting. */
+  remove(job: Job): boolean;
+  /** Leaves nobody waiting. */
+  clear(): readonly Job[];
+}
+
+/** Makes an empty queue. */
+export function createJobQueue(maxBatch: number): JobQueue {
+  const lines = { image: createLine(), text: createLine() };
+  const lineOf = ({ kind }: Job) => (kind === "embed-text" ? lines.text : lines.image);
+  /** What a worker that takes both takes first. */
+  let first: InputKind = "image";
+
+  return {
+    size: (kind) => (kind ? lines[kind].size() : lines.image.size() + lines.text.size()),
+    add: (job) => lineOf(job).add(job),
+    take: (isWarm, takesTexts) => {
+      const can = ({ kind }: Job) => isWarm || kind === "prepare";
+      if (!takesTexts) return lines.image.take(can, maxBatch);
+      const second = first === "image" ? "text" : "image";
+      const jobs = lines[first].take(can, maxBatch);
+      if (jobs.length === 0) return lines[second].take(can, maxBatch);
+      first = second;
+      return jobs;
+    },
+    remove: (job) => lineOf(job).remove(job),
+    clear: () => [...lines.image.clear(), ...lines.text.clear()],
+  };
+}
+
+/**
+ * Makes an empty line, fair by start tags (Goyal, Vin, Cheng 1996, "Start-time fair queuing"): a caller's
+ * jobs have successive turns, the first of them the turn that the workers are at.
+ */
+function createLine() {
+  const waiting: { readonly job: Job; readonly turn: number }[] = [];
+  const lastTurns = new WeakMap<object, number>();
+  let turnNow = 0;
+
+  return {
+    size: () => waiting.length,
+    add: (job: Job): void => {
+      const last = lastTurns.get(job.caller) ?? -1;
+      const turn = Math.max(turnNow, last + 1);
+      lastTurns.set(job.caller, turn);
+      const later = waiting.findIndex((other) => other.turn > turn);
+      waiting.splice(later === -1 ? waiting.length : later, 0, { job, turn });
+    },
+    take: (can: (job: Job) => boolean, maxBatch: number): readonly Job[] => {
+      const first = waiting.find(({ job }) => can(job));
+      if (first === undefined) return [];
+      const { kind } = first.job;
+      const same = waiting.filter(({ job }) => job.kind === kind);
+      const taken = same.slice(0, kind === "prepare" ? 1 : maxBatch);
+      for (const one of taken) {
+        waiting.splice(waiting.indexOf(one), 1);
+        turnNow = Math.max(turnNow, one.turn);
+      }
+      return taken.map(({ job }) => job);
+    },
+    remove: (job: Job): boolean => {
+      const index = waiting.findIndex((one) => one.job === job);
+      if (index !== -1) waiting.splice(index, 1);
+      return index !== -1;
+    },
+    clear: () => waiting.splice(0).map(({ job }) => job),
+  };
+}
 
 /**
  * A promise that also ends when the deadline passes or the caller leaves.

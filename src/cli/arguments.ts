@@ -41,12 +41,20 @@ export function parseArguments(argv: readonly string[]): Request {
   const { words, name } = commandIn(argv);
   if (words.length === 0) {
     if (has("--help", "-h")) return { kind: "help", about: undefined };
-    if (has("--version", "-V")) return { kind: "version" };
+    if (has("--version", "-V")) return parseVersion(argv);
   }
   if (has("--help", "-h") && (name !== undefined || groupCommands(words.join(" ")).length > 0)) {
     return { kind: "help", about: words.join(" ") };
   }
   return name === undefined ? unknownCommand(words) : parseCommand(name, argv, words.length);
+}
+
+function parseVersion(argv: readonly string[]): Request {
+  const surplus = argv.find((text) => text !== "--version" && text !== "-V");
+  if (surplus === undefined) return { kind: "version" };
+  // The value of a flag may be a secret.
+  const [shown = ""] = surplus.split("=", 1);
+  return usageError(`--version: ${quote(shown)} is too much`);
 }
 
 function unknownCommand(words: readonly string[]): Request {

@@ -1,5 +1,5 @@
 /** `imagesvc downloads`: the images that a service keeps. */
-import { messageOf } from "../errors.ts";
+import { codeOf, messageOf } from "../errors.ts";
 import {
   deleteImage,
   deleteUnlessKeptAgain,
@@ -108,7 +108,7 @@ async function withFolder(
 }
 
 function reasonOf(error: unknown): string {
-  switch (error instanceof Error && "code" in error ? error.code : undefined) {
+  switch (codeOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
       return "there is no such folder: say with DOWNLOADS_DIR or --downloads-dir where it is";

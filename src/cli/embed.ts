@@ -4,7 +4,7 @@ import type { CommandCall } from "./command-call.ts";
 import { createImageWork, createTextWork, type Outcome } from "./embed-outcome.ts";
 import { type EmbedPlan, readEmbedPlan } from "./embed-plan.ts";
 import { mapInFlight } from "./in-flight.ts";
-import { OutputError, openLines, printLines } from "./line-output.ts";
+import { type LineOutput, OutputError, openLines, printLines } from "./line-output.ts";
 import { type ComposeParts, widthOf, withLoadedModel } from "./loaded-model.ts";
 import { type Listed, type ListOptions, listImages, listTexts } from "./source-list.ts";
 
@@ -16,9 +16,12 @@ export async function runEmbed(call: CommandCall, compose: ComposeParts): Promis
     return 2;
   }
   try {
+    await using out = plan.out === undefined ? printLines(call.print) : await openLines(plan.out);
+    await using ownErrors = plan.errors === undefined ? undefined : await openLines(plan.errors);
+    const outputs = { out, errors: ownErrors ?? out };
     return await withLoadedModel(call, compose, plan.model, async (parts, model, stop) => {
       const { embedder, textEmbedder } = parts;
-      const run = { call, plan, width: widthOf(parts), stop };
+      const run = { call, plan, outputs, width: widthOf(parts), stop };
       const options = { ...plan, model: model.id, log: call.log, stop };
       if (!plan.isText) {
         return await embedAll(run, listImages, createImageWork(embedder, options));
@@ -41,6 +44,8 @@ export async function runEmbed(call: CommandCall, compose: ComposeParts): Promis
 interface Run {
   readonly call: CommandCall;
   readonly plan: EmbedPlan;
+  /** For records, and for what could not be embedded; perhaps the same. */
+  readonly outputs: Readonly<Record<"out" | "errors", LineOutput>>;
   /** Images or texts under way at once. */
   readonly width: number;
   readonly stop: AbortSignal;
@@ -52,7 +57,7 @@ type List<Thing> = (
 ) => AsyncIterable<Listed<Thing>>;
 
 async function embedAll<Thing>(
-  { call, plan, width, stop }: Run,
+  { call, plan, outputs: { out, errors }, width, stop }: Run,
   list: List<Thing>,
   work: (listed: Listed<Thing>) => Promise<Outcome>,
 ): Promise<number> {
@@ -60,8 +65,8 @@ async function embedAll<Thing>(
   const onSkipped = () => {
     count.skipped += 1;
   };
-  const out = plan.out === undefined ? printLines(call.print) : await openLines(plan.out);
-  const errors = plan.errors === undefined ? out : await openLines(plan.errors);
+  await out.begin();
+  await errors.begin();
   const show = startProgress(call, plan, list, stop);
   try {
     const found = list(plan.operands, { stdin: () => Bun.stdin.stream(), onSkipped });
@@ -73,8 +78,6 @@ async function embedAll<Thing>(
     }
   } finally {
     show("end");
-    await out.close();
-    if (errors !== out) await errors.close();
     call.tell(summaryOf(count));
   }
   return count.failed === 0 ? 0 : 1;

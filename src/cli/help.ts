@@ -57,7 +57,8 @@ function row(usage: string, summary: string): string {
 
 function usageOf(name: CommandName, withFlags = true): string {
   const { operands, options, settings: names } = commandOf(name);
-  const shown = operands.map(({ name: word, isOptional, isRepeated }) => {
+  const shown = operands.map(({ name: operand, offers, isOptional, isRepeated }) => {
+    const word = typeof offers === "object" ? offers.join("|") : operand;
     const repeated = isRepeated ? `${word}…` : word;
     return isOptional ? `[${repeated}]` : repeated;
   });

@@ -1,6 +1,6 @@
 /** `imagesvc keys`: the API keys of a service. */
 import { readFile } from "node:fs/promises";
-import { messageOf } from "../errors.ts";
+import { codeOf, messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import {
   type ApiKey,
@@ -116,7 +116,7 @@ async function withKeysFile(
 }
 
 function reasonOf(error: unknown, path: string): string {
-  switch (error instanceof Error && "code" in error ? error.code : undefined) {
+  switch (codeOf(error)) {
     case "ENOENT":
     case "ENOTDIR":
       return "there is no such file: imagesvc keys add makes it, in a folder that is there";

@@ -5,7 +5,14 @@ import { importPinned } from "../models/import-pinned.ts";
 import type { InstalledModel } from "../models/installed-model.ts";
 import { sha256Pattern, unpin } from "../models/pinned-weights.ts";
 import { shortDigest } from "../models/prepared.ts";
-import { importWeights } from "../models/weights.ts";
+import {
+  type ImportFault,
+  importWeights,
+  isAnyThere,
+  placesIn,
+  sizeOf,
+} from "../models/weights.ts";
+import { isFolder } from "../sources/folder.ts";
 import type { CommandCall } from "./command-call.ts";
 import { chosenModel, localModels } from "./local-models.ts";
 
@@ -20,8 +27,13 @@ export async function runModelsImport(
   const chosen = named === undefined ? undefined : chosenModel(call, models, named);
   if (named !== undefined && chosen === undefined) return 2;
   const folder = call.operands[0] ?? ".";
-  const faults: string[] = [];
-  for (const model of chosen === undefined ? localModels(call, models) : [chosen]) {
+  if (!(await isFolder(folder))) {
+    call.tell(`imagesvc: models import: "${folder}" is no folder: check its path`);
+    return 1;
+  }
+  const wanted = chosen === undefined ? localModels(call, models) : [chosen];
+  const faults: ImportFault[] = [];
+  for (const model of wanted) {
     const outcome = await importPublished(folder, model, call.interrupted);
     if ("place" in outcome) {
       await unpin(model.modelsDir, model.id);
@@ -33,31 +45,40 @@ export async function runModelsImport(
       }
       return 0;
     }
-    faults.push(`${model.id}: ${outcome.fault}`);
+    faults.push({ ...outcome, sentence: `${model.id}: ${outcome.sentence}` });
   }
-  for (const fault of faults) call.tell(`imagesvc: ${fault}`);
+  for (const sentence of sentencesOf(faults, folder)) call.tell(`imagesvc: ${sentence}`);
   return 1;
+}
+
+/** Says nothing of models that the folder has no file of, unless there was only one in question. */
+function sentencesOf(faults: readonly ImportFault[], folder: string): readonly string[] {
+  const relevant = faults.length === 1 ? faults : faults.filter(({ isThere }) => isThere);
+  return relevant.length > 0
+    ? relevant.map(({ sentence }) => sentence)
+    : [`"${folder}" has no file of any model: imagesvc models list says which are taken`];
 }
 
 async function importPublished(
   folder: string,
   model: InstalledModel,
   signal: AbortSignal,
-): Promise<{ readonly place: string } | { readonly fault: string }> {
+): Promise<{ readonly place: string } | ImportFault> {
   const { id, published, onnxExport } = model;
   const source = knownSource(model);
   if (source === undefined || published === undefined) {
-    return {
-      fault: `no SHA-256 of it is known here: pin your own with --sha256 HEX --model ${id}`,
-    };
+    const sentence = `no SHA-256 of it is known here: pin your own with --sha256 HEX --model ${id}`;
+    return { sentence, isThere: await isAnyThere(placesIn(folder, id, model.source)) };
   }
   const fault = await importWeights(folder, published.target, source, signal);
   if (fault === undefined) return { place: published.target };
-  if (onnxExport === undefined) return { fault };
+  if (onnxExport === undefined) return fault;
   const noPair = await importExport(folder, model, onnxExport, signal);
-  return noPair === undefined
-    ? { place: onnxExport.folder }
-    : { fault: `${fault}; and of the ONNX pair ${noPair}` };
+  if (noPair === undefined) return { place: onnxExport.folder };
+  const aboutPair = `of the ONNX pair ${noPair.sentence}`;
+  if (!noPair.isThere) return fault;
+  if (!fault.isThere) return { sentence: aboutPair, isThere: true };
+  return { sentence: `${fault.sentence}; and ${aboutPair}`, isThere: true };
 }
 
 /** Pins a file by its digest. */
@@ -72,7 +93,12 @@ async function runPinned(call: CommandCall, models: Models, text: string): Promi
   // The operand is the folder; where no model is named, it is the one that runs here.
   const model = chosenModel(call, models, textOf(call, "model") ?? defaultOf(call, models));
   if (model === undefined) return 2;
-  const fault = await importPinned(call.operands[0] ?? ".", model, sha256, call.interrupted);
+  const from = call.operands[0] ?? ".";
+  if (!(await isFolder(from)) && (await sizeOf(from)) === undefined) {
+    call.tell(`imagesvc: models import: "${from}" is no folder, nor a file: check its path`);
+    return 1;
+  }
+  const fault = await importPinned(from, model, sha256, call.interrupted);
   if (fault !== undefined) {
     call.tell(`imagesvc: ${fault}`);
     return 1;

@@ -30,7 +30,7 @@ export interface VerifyTools {
  * Checks the files of a model, how its input is prepared, and its vectors.
  *
  * @param tools without them only files are looked at.
- * @returns 0, 1 when something is wrong, 2 for wrong usage, 130 when interrupted.
+ * @returns 0, 1 when something is wrong or nothing of the model is here, 2 for wrong usage, 130 when interrupted.
  */
 export async function runModelsVerify(
   call: CommandCall,
@@ -46,7 +46,8 @@ export async function runModelsVerify(
   }
   const isSynthetic = call.config.CLIP_WEIGHTS === "synthetic";
   call.tell(`checking the files of ${model.id}`);
-  const checks = [...(isSynthetic ? [] : await checkFiles(call, model))];
+  const files = isSynthetic ? [] : await checkFiles(call, model);
+  const checks = [...files];
   if (tools !== undefined) {
     const found = await obtainPictures(call, folder === true ? undefined : folder);
     checks.push(...(await checkPreparation(call, model, tools, found)));
@@ -57,7 +58,13 @@ export async function runModelsVerify(
   await call.print(
     call.options.has("json") ? `${JSON.stringify(json(), null, 2)}\n` : renderChecks(checks),
   );
-  return checks.some(({ verdict }) => verdict === "wrong") ? 1 : 0;
+  if (checks.some(({ verdict }) => verdict === "wrong")) return 1;
+  if (isSynthetic || files.some(({ verdict }) => verdict === "right")) return 0;
+  const { id } = model;
+  call.tell(
+    `imagesvc: ${id} is not on this host: imagesvc models pull ${id}, or models import DIR`,
+  );
+  return 1;
 }
 
 /** Gets every golden picture that is to be had; they are fetched as images of strangers are. */

@@ -99,14 +99,14 @@ export async function runModelsPull(call: CommandCall, models: Models = catalog)
     call.tell(`${id} is here already: ${there}`);
     return 0;
   }
-  if (there === target) await rm(target);
+  if (there === target && !HF_HUB_OFFLINE) await rm(target);
   const hub = createHub({
     endpoint: HF_ENDPOINT,
     token: HF_TOKEN,
     isOffline: HF_HUB_OFFLINE,
     proxy: HTTPS_PROXY === "" ? undefined : { url: HTTPS_PROXY, noProxy: NO_PROXY },
   });
-  call.tell(`downloading ${id} from ${HF_ENDPOINT}/${source.repository}`);
+  if (!HF_HUB_OFFLINE) call.tell(`downloading ${id} from ${HF_ENDPOINT}/${source.repository}`);
   const progress = call.startProgress(megabytes);
   const failure = await hub
     .pull(source, target, {

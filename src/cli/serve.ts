@@ -1,9 +1,9 @@
 /** `imagesvc serve`: a service from its start to its clean end. */
-import { messageOf } from "../errors.ts";
+import { codeOf, messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { CommandCall } from "./command-call.ts";
-import { createServiceManager, type ServiceManager } from "./service-manager.ts";
+import { createServiceManager, mute, type ServiceManager } from "./service-manager.ts";
 import { hearUpgradeSignals, type TransferableService, takingOver } from "./takeover.ts";
 
 /** What is served, as far as its life is concerned. */
@@ -30,6 +30,8 @@ export interface Outside {
   readonly onReload: Hear<void>;
   readonly manager: ServiceManager;
   readonly log: Log;
+  /** The port that it is to listen on. */
+  readonly port: number;
 }
 
 /** Puts a service together, and tells of a worker that is lost for good. */
@@ -39,17 +41,34 @@ type Compose = (given: { readonly onWorkerLost: (cause: Error) => void }) => Ser
 export async function runServe(call: CommandCall, compose: Compose): Promise<number> {
   const { environment, log, options } = call;
   const stops = createMailbox<StopReason>();
+  const stopping = new AbortController();
+  const stop = (reason: StopReason) => {
+    stopping.abort(new Error("it was told to stop"));
+    stops.give(reason);
+  };
   const reloads = createMailbox<void>();
   for (const name of ["SIGTERM", "SIGINT"] as const) {
-    process.on(name, () => stops.give({ kind: "signal", name }));
+    process.on(name, () => stop({ kind: "signal", name }));
   }
   process.on("SIGHUP", () => reloads.give());
-  const onWorkerLost = (cause: Error) => stops.give({ kind: "worker-lost", cause });
+  const onWorkerLost = (cause: Error) => stop({ kind: "worker-lost", cause });
   const manager = createServiceManager(environment, process.pid, log);
+  const muted = mute(manager);
   const composed = compose({ onWorkerLost });
-  const service = options.has("takeover") ? takingOver(composed, call, manager.tookOver) : composed;
-  hearUpgradeSignals(service, call, () => stops.give({ kind: "handed-over" }));
-  return await serve(service, { onStop: stops.hear, onReload: reloads.hear, manager, log });
+  const takesOver = options.has("takeover");
+  const service = takesOver
+    ? takingOver(composed, call, {
+        signal: stopping.signal,
+        first: muted.speak,
+        tookOver: () => {
+          muted.speak();
+          muted.tookOver();
+        },
+      })
+    : composed;
+  hearUpgradeSignals(service, call, () => stop({ kind: "handed-over" }));
+  const outside = { onStop: stops.hear, onReload: reloads.hear, log, port: call.config.PORT };
+  return await serve(service, { ...outside, manager: takesOver ? muted : manager });
 }
 
 /** Events for one listener, also those that come before it listens. */
@@ -76,7 +95,7 @@ export async function serve(service: Servable, outside: Outside): Promise<number
   try {
     url = await Promise.race([service.listen(), first.then(() => undefined)]);
   } catch (error) {
-    const failure = startFailure(error);
+    const failure = startFailure(error, outside.port);
     log.error(failure);
     manager.status(failure);
     return 1;
@@ -187,25 +206,17 @@ async function stopInTime(service: Servable, log: Log): Promise<number> {
 }
 
 /** One sentence with the mend for what keeps a service from starting. */
-function startFailure(error: unknown): string {
-  const code = error instanceof Error && "code" in error ? String(error.code) : "";
-  switch (code) {
+function startFailure(error: unknown, port: number): string {
+  switch (codeOf(error)) {
     case "EADDRINUSE":
-      return "the port is taken: stop the other program, take over from it with --takeover if it is imagesvc, or choose another with PORT or --port";
+      return `the port is taken (${port}): stop the other program, take over from it with --takeover if it is imagesvc, or choose another with PORT or --port`;
     case "EADDRNOTAVAIL":
     case "EINVAL":
     case "ENOTFOUND":
       return "HOST is no address of this machine: use 127.0.0.1 for itself alone, or 0.0.0.0 for all";
     case "EACCES":
     case "EPERM":
-    case "EROFS":
-      return `not allowed (${code}): make DOWNLOADS_DIR writable for this user, and PORT 1024 or higher`;
-    case "EEXIST":
-    case "ENOENT":
-    case "ENOTDIR":
-      return "DOWNLOADS_DIR cannot be made a folder: choose another path";
-    case "ENOSPC":
-      return "the disk of DOWNLOADS_DIR is full: free space, or point it elsewhere";
+      return `this user may not listen on port ${port}: choose a PORT of 1024 or higher`;
     default:
       return `could not start: ${messageOf(error)}`;
   }

@@ -59,6 +59,35 @@ export function createServiceManager(
   };
 }
 
+/** A service manager that hears nothing until this process speaks for the service. */
+export interface MutedServiceManager extends ServiceManager {
+  speak(): void;
+}
+
+/**
+ * Keeps an instance silent that is about to take over: what it says of itself would count for the one
+ * that still serves.
+ */
+export function mute(manager: ServiceManager): MutedServiceManager {
+  let isMuted = true;
+  const unlessMuted =
+    <Arguments extends readonly unknown[]>(tell: (...args: Arguments) => void) =>
+    (...args: Arguments): void => {
+      if (!isMuted) tell(...args);
+    };
+  return {
+    speak: () => {
+      isMuted = false;
+    },
+    ready: unlessMuted(manager.ready),
+    tookOver: unlessMuted(manager.tookOver),
+    reloading: unlessMuted(manager.reloading),
+    stopping: unlessMuted(manager.stopping),
+    status: unlessMuted(manager.status),
+    watch: () => (isMuted ? nothing : manager.watch()),
+  };
+}
+
 /** Longest interval that a timer takes. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 

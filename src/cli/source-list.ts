@@ -1,6 +1,6 @@
 /** What a bulk command is told to embed: one thing after the other, as it is found. */
 import { Problem } from "../errors.ts";
-import { isFolder, isImageFile, walkFiles } from "../sources/folder.ts";
+import { hasImageName, isFolder, isImageFile, walkFiles } from "../sources/folder.ts";
 import type { ImageSource } from "../sources/source.ts";
 import { readLines } from "./lines.ts";
 
@@ -12,7 +12,7 @@ export type Listed<Thing> =
 export interface ListOptions {
   /** What `-` reads. */
   readonly stdin: () => AsyncIterable<Uint8Array>;
-  /** Called for each file of a folder that is no image. */
+  /** Called for each file of a folder that is no image, by its bytes and by its name. */
   readonly onSkipped: () => void;
 }
 
@@ -60,6 +60,10 @@ async function* listOperand(
     yield { name: operand, thing: { kind: "url", url: operand } };
   } else if (await isFolder(operand)) {
     yield* listFolder(operand, onSkipped);
+  } else if (/^[a-z][a-z\d+.-]*:\/\//i.test(operand)) {
+    const detail =
+      "Only http:// and https:// URLs, files and folders are taken: download it first.";
+    yield { name: operand, problem: new Problem("invalid-image-url", detail) };
   } else {
     yield { name: operand, thing: { kind: "file", path: operand } };
   }
@@ -73,7 +77,8 @@ async function* listFolder(
     if (kind === "unreadable") {
       const detail = "The folder may not be read: check its permissions.";
       yield { name: path, problem: new Problem("not-found", detail) };
-    } else if (await isImageFile(path)) {
+    } else if (hasImageName(path) || (await isImageFile(path))) {
+      // A damaged picture is listed too: what is lost must not go unsaid.
       yield { name: path, thing: { kind: "file", path } };
     } else onSkipped();
   }

@@ -3,7 +3,7 @@ import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { diffLines } from "./line-diff.ts";
 import { environmentOf, lastValue, maskSecrets, unitLines } from "./old-unit.ts";
-import { executableFault, type UnitOptions, unitText } from "./systemd-unit.ts";
+import { boundFolders, executableFault, type UnitOptions, unitText } from "./systemd-unit.ts";
 
 /** A program that has ended. */
 export interface Finished {
@@ -64,7 +64,7 @@ export async function installUnit(
 }
 
 async function assertInstallable(options: UnitOptions, host: Host): Promise<void> {
-  const { executable, user, group, workingDirectory } = options;
+  const { executable, user, group } = options;
   if (!host.isRoot)
     throw new Error("only root may install a unit: put sudo in front of the same command");
   if (!host.runsSystemd) {
@@ -87,9 +87,9 @@ async function assertInstallable(options: UnitOptions, host: Host): Promise<void
       `there is no group ${group}: sudo groupadd --system ${group}, or leave --group away`,
     );
   }
-  if (workingDirectory !== undefined && !(await isFolder(workingDirectory))) {
-    const make = `sudo install -d -o ${user} ${workingDirectory}`;
-    throw new Error(`there is no folder ${workingDirectory}: ${make}`);
+  for (const { flag, path } of boundFolders(options)) {
+    if (await isFolder(path)) continue;
+    throw new Error(`${flag}: there is no folder ${path}: sudo install -d -o ${user} ${path}`);
   }
 }
 

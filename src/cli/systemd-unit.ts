@@ -2,7 +2,7 @@
  * The text of the systemd unit. It keeps to what systemd 252 knows (Debian 12, Amazon Linux 2023); what each
  * line costs stands in `systemd/README.md`.
  */
-import { isAbsolute } from "node:path";
+import { resolve } from "node:path";
 import { flagOf, type SettingName, settingNames } from "../config.ts";
 import { limits } from "../limits.ts";
 
@@ -10,6 +10,9 @@ import { limits } from "../limits.ts";
 export const installedExecutable = "/usr/local/bin/imagesvc";
 /** Where the unit finds its settings and credentials. */
 export const settingsFolder = "/etc/imagesvc";
+/** Folders that systemd makes for it. */
+const stateFolder = "/var/lib/imagesvc";
+const cacheFolder = "/var/cache/imagesvc";
 
 /** What differs from host to host. */
 export interface UnitOptions {
@@ -19,7 +22,7 @@ export interface UnitOptions {
   readonly user: string | undefined;
   /** Undefined for the user's own. */
   readonly group: string | undefined;
-  /** Absolute path of the folder with `models/` and `downloads/`; undefined for `/var/lib/imagesvc`. */
+  /** Absolute path of the folder with `models/` and `downloads/`; undefined for `/var/lib/imagesvc`. Empty is a fault. */
   readonly workingDirectory: string | undefined;
   /** Texts of the settings that become flags of `serve`. */
   readonly flags: Readonly<Partial<Record<SettingName, string>>>;
@@ -28,38 +31,101 @@ export interface UnitOptions {
 /** Settings whose folders the service writes to. */
 const folderSettings = ["MODELS_DIR", "DOWNLOADS_DIR", "CACHE_DIR"] as const;
 
+/** Settings of what the service reads, and what to do where the sandbox hides that. */
+const readSettings = [
+  ["NVIDIA_API_KEY_FILE", credentialMend("nvidia_api_key")],
+  ["API_KEYS_FILE", credentialMend("api_keys")],
+  ["NATIVE_DIR", "copy it to /usr/local/lib/imagesvc, and name that"],
+] as const;
+
 /** Where home folders lie: all of it is hidden from the service but what it needs. */
 const homes = /^\/(?:home|root|run\/user)(?:\/|$)/;
 /** Folders that every service has for itself. */
 const privateFolders = /^\/(?:tmp|var\/tmp)(?:\/|$)/;
 
 /** One sentence with the mend for options that make no unit; undefined where they make one. */
-export function unitFault({
-  user,
-  group,
-  workingDirectory,
-  flags,
-}: UnitOptions): string | undefined {
+export function unitFault(options: UnitOptions): string | undefined {
+  const { user, group, workingDirectory, flags } = options;
   for (const [flag, name] of Object.entries({ "--user": user, "--group": group })) {
     if (name !== undefined && !/^[A-Za-z_][\w.-]{0,30}$/.test(name)) {
       return `${flag} must be a name of letters, digits, dots, dashes and underscores`;
     }
   }
   if (user === undefined && group !== undefined) return "--group needs --user: say whose it is";
-  if (user === undefined && workingDirectory !== undefined) {
-    return "--working-directory needs --user: say who owns the folder and may write to it";
-  }
-  const folders = [workingDirectory, ...folderSettings.map((name) => flags[name])];
-  if (folders.some((path) => path?.includes(":"))) return "a folder's path must have no colon";
+  if (workingDirectory === "") return "--working-directory is empty: name the service's folder";
   const texts = [workingDirectory, ...Object.values(flags)];
-  return texts.some((text) => /\p{Cc}/u.test(text ?? ""))
-    ? "a flag's value must be one line without control characters"
-    : undefined;
+  if (texts.some((text) => /\p{Cc}/u.test(text ?? ""))) {
+    return "a flag's value must be one line without control characters";
+  }
+  for (const folder of boundFolders(options)) {
+    const fault = boundFault(folder, user);
+    if (fault !== undefined) return fault;
+  }
+  return hiddenFault(options);
+}
+
+/** A folder that is bound into the sandbox, where the service may write to it. */
+interface BoundFolder {
+  readonly flag: string;
+  /** Absolute and without `..`. */
+  readonly path: string;
+}
+
+/** The folders that must be there before the service starts: those of the options that systemd does not make. */
+export function boundFolders({ workingDirectory, flags }: UnitOptions): readonly BoundFolder[] {
+  const working = workingDirectory ?? stateFolder;
+  const given = folderSettings.map((name) => ({
+    flag: flagOf(name),
+    path: resolve(working, flags[name] ?? ""),
+  }));
+  const elsewhere = given.filter(
+    ({ path }) => !isWithin(path, working) && !isWithin(path, cacheFolder),
+  );
+  return workingDirectory === undefined
+    ? elsewhere
+    : [{ flag: "--working-directory", path: workingDirectory }, ...elsewhere];
+}
+
+function boundFault({ flag, path }: BoundFolder, user: string | undefined): string | undefined {
+  if (user === undefined) {
+    return `${flag} needs --user: say who owns the folder and may write to it`;
+  }
+  if (path === "/")
+    return `${flag} must not be the whole host: name a folder such as ${stateFolder}`;
+  if (privateFolders.test(path)) {
+    return `${flag} must not lie in /tmp or /var/tmp, of which the service has its own: name a folder such as ${stateFolder}`;
+  }
+  return path.includes(":") ? `${flag} must be a path without a colon` : undefined;
+}
+
+/** The sandbox shows no part of a home but the folders that are bound. */
+function hiddenFault(options: UnitOptions): string | undefined {
+  const { workingDirectory = stateFolder, flags } = options;
+  const bound = boundFolders(options);
+  for (const [name, mend] of readSettings) {
+    const path = resolve(workingDirectory, flags[name] ?? "");
+    if (isHidden(path) && !bound.some((folder) => isWithin(path, folder.path))) {
+      return `${flagOf(name)} lies in a home or temporary folder, which the service does not see: ${mend}`;
+    }
+  }
+  return undefined;
+}
+
+function credentialMend(name: string): string {
+  return `put it at ${settingsFolder}/${name}, from where it comes as a credential, and leave the flag away`;
+}
+
+function isHidden(path: string): boolean {
+  return homes.test(path) || privateFolders.test(path);
+}
+
+function isWithin(path: string, folder: string): boolean {
+  return path === folder || path.startsWith(`${folder}/`);
 }
 
 /** Why a service could not run an executable that lies there, in one sentence; undefined where it can. */
 export function executableFault(path: string): string | undefined {
-  if (!homes.test(path) && !privateFolders.test(path)) return undefined;
+  if (!isHidden(path)) return undefined;
   return `the service sees no home or temporary folders, so it could not run ${path}: sudo install -m 0755 ${path} ${installedExecutable}, and call that`;
 }
 
@@ -139,28 +205,24 @@ function ownerLines({ user, group }: UnitOptions): string[] {
 
 /** `$STATE_DIRECTORY` would win over the working folder: there is one or the other. */
 function folderLines(options: UnitOptions): string[] {
-  const { workingDirectory, flags } = options;
+  const { workingDirectory } = options;
   const state =
     workingDirectory === undefined
       ? ["StateDirectory=imagesvc", "StateDirectoryMode=0700", "WorkingDirectory=%S/imagesvc"]
       : [`WorkingDirectory=${withoutSpecifiers(workingDirectory)}`];
-  const given = [workingDirectory, ...folderSettings.map((name) => flags[name])];
-  const bound = given.filter((path) => path !== undefined).filter(isAbsolute);
   return [
     ...state,
     "CacheDirectory=imagesvc",
     "CacheDirectoryMode=0700",
-    ...bound.map((path) => `BindPaths=${word(path)}`),
+    ...boundFolders(options).map(({ path }) => `BindPaths=${word(path)}`),
   ];
 }
 
 /** A port below 1024 is a privilege of the host's own users, which a user namespace has not. */
-function privilegeLines({ flags, workingDirectory }: UnitOptions): string[] {
-  const port = Number(flags.PORT ?? 8000);
+function privilegeLines(options: UnitOptions): string[] {
+  const port = Number(options.flags.PORT ?? 8000);
   const capability = port > 0 && port < 1024 ? "CAP_NET_BIND_SERVICE" : "";
-  const seesHomes = [workingDirectory, ...folderSettings.map((name) => flags[name])].some((path) =>
-    homes.test(path ?? ""),
-  );
+  const seesHomes = boundFolders(options).some(({ path }) => homes.test(path));
   return [
     `CapabilityBoundingSet=${capability}`,
     `AmbientCapabilities=${capability}`,

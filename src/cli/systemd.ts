@@ -41,7 +41,7 @@ function unitOptions({ options, flags }: CommandCall): UnitOptions {
     executable: embedded === undefined ? installedExecutable : process.execPath,
     user: text("user"),
     group: text("group"),
-    workingDirectory: folder === undefined ? undefined : resolve(folder),
+    workingDirectory: folder ? resolve(folder) : folder,
     flags,
   };
 }

@@ -1,6 +1,6 @@
 /** An upgrade without a lost request: the new instance's way onto the port, and the old one's off it. */
 import type { ImageBackend } from "../backends/backend.ts";
-import { messageOf } from "../errors.ts";
+import { codeOf, messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { embedded } from "../native/embedded.ts";
 import type { CommandCall, Environment } from "./command-call.ts";
@@ -14,8 +14,11 @@ const upgradeSignal = "SIGUSR2";
 /** A service, as far as it takes a port over and hands it over. */
 export interface TransferableService {
   readonly backends: readonly Pick<ImageBackend, "exactId" | "state">[];
-  /** @param options.takesOver whether another instance listens there, from whom new connections are drawn. */
-  listen(options?: { readonly takesOver: boolean }): Promise<URL>;
+  /**
+   * @param options.takesOver whether another instance listens there, from whom new connections are drawn.
+   * @param options.signal aborts when it is no longer to listen; too late once it does.
+   */
+  listen(options?: { readonly takesOver: boolean; readonly signal: AbortSignal }): Promise<URL>;
   /**
    * Does nothing where everything is loaded.
    *
@@ -26,17 +29,25 @@ export interface TransferableService {
   handOver(): Promise<boolean>;
 }
 
+/** Who is told, and who says that it is not to be. */
+export interface TakeoverTerms {
+  /** Aborts when the service must stop: one that will not serve takes nothing over. */
+  readonly signal: AbortSignal;
+  /** Called where nobody runs: this instance is the first. */
+  readonly first: () => void;
+  /** Called before the other instance is told. */
+  readonly tookOver: () => void;
+}
+
 /**
  * Makes a service take the port over from the instance that runs. It loads before it listens, so that it
  * never has to refuse; if it cannot serve what the other one serves, it throws, and the other has not
  * noticed. Where nobody runs it just starts.
- *
- * @param tookOver called before the other instance is told.
  */
 export function takingOver<Service extends TransferableService>(
   service: Service,
   { config, log }: Pick<CommandCall, "config" | "log">,
-  tookOver: () => void,
+  { signal, first, tookOver }: TakeoverTerms,
 ): Service {
   return {
     ...service,
@@ -44,12 +55,14 @@ export function takingOver<Service extends TransferableService>(
       const predecessor = await findPredecessor(config.HOST, config.PORT);
       if (predecessor === undefined) {
         log.info("nobody has the port: there is nothing to take over");
+        first();
         return await service.listen();
       }
       log.info("taking over", { from_pid: predecessor.processId });
       await service.load(false);
+      signal.throwIfAborted();
       requireReady(service, predecessor.readyModels);
-      const url = await listenBeside(service);
+      const url = await listenBeside(service, signal);
       tookOver();
       tellToHandOver(predecessor.processId, log);
       return url;
@@ -58,11 +71,11 @@ export function takingOver<Service extends TransferableService>(
 }
 
 /** @throws Error with one sentence, if the kernel does not let two listen there. */
-async function listenBeside(service: TransferableService): Promise<URL> {
+async function listenBeside(service: TransferableService, signal: AbortSignal): Promise<URL> {
   try {
-    return await service.listen({ takesOver: true });
+    return await service.listen({ takesOver: true, signal });
   } catch (cause) {
-    if (!(cause instanceof Error && "code" in cause && cause.code === "EADDRINUSE")) throw cause;
+    if (codeOf(cause) !== "EADDRINUSE") throw cause;
     throw new Error(
       "who has the port does not share it: it is another program, or runs as another user; stop it first",
       { cause },
@@ -101,7 +114,13 @@ export function hearUpgradeSignals(
   handedOver: () => void,
 ): void {
   process.on(handOverSignal, async () => {
-    if (await service.handOver()) handedOver();
+    try {
+      if (await service.handOver()) handedOver();
+    } catch (error) {
+      log.error("the port could not be handed over: this instance goes on", {
+        cause: messageOf(error),
+      });
+    }
   });
   // Asked for later, the path of an executable that has been replaced would be that of the deleted one.
   const program = embedded === undefined ? [process.execPath, Bun.main] : [process.execPath];

@@ -1,4 +1,5 @@
 /** Who may come in: a bound on the requests that arrive, and one on those that are in the house. */
+import type { InputKind } from "../backends/job.ts";
 import { Problem } from "../errors.ts";
 
 export interface AdmissionOptions {
@@ -8,8 +9,8 @@ export interface AdmissionOptions {
   readonly maxArrivingBytes: number;
   /** Requests in the house at once: fetching, waiting or in a worker. */
   readonly limit: number;
-  /** ms until a job that arrives now would start. */
-  readonly expectedWaitMs: () => number;
+  /** ms until a job for such an input would start if it arrived now. */
+  readonly expectedWaitMs: (kind: InputKind) => number;
   /** ms that a job may wait at most. */
   readonly maxWaitMs: number;
 }
@@ -32,13 +33,13 @@ export interface Arrival extends Ticket {
 
 export interface Admission {
   /**
-   * Lets a request send its body. Clients that send slowly take no place in the house.
+   * Lets a request with such inputs send its body. Clients that send slowly take no place in the house.
    *
    * @throws Problem `overloaded`, at once, when there would be no place for it now.
    */
-  arrive(): Arrival;
+  arrive(kinds: readonly InputKind[]): Arrival;
   /** @throws Problem `overloaded`, at once, when there is no place or the wait would be too long. */
-  enter(): Ticket;
+  enter(kinds: readonly InputKind[]): Ticket;
 }
 
 /** Makes the gate. */
@@ -48,8 +49,8 @@ export function createAdmission(options: AdmissionOptions): Admission {
   const inside = createPlaces(limit);
   let heldBytes = 0;
 
-  function refuseWhen(isFull: boolean): void {
-    const waitMs = expectedWaitMs();
+  function refuseWhen(isFull: boolean, kinds: readonly InputKind[]): void {
+    const waitMs = Math.max(...kinds.map(expectedWaitMs));
     if (!isFull && waitMs <= maxWaitMs) return;
     const retryAfterS = Math.max(1, Math.ceil(waitMs / 1000));
     const detail = `The service is at capacity: come back in ${retryAfterS} s.`;
@@ -57,13 +58,13 @@ export function createAdmission(options: AdmissionOptions): Admission {
   }
 
   return {
-    arrive: () => {
-      refuseWhen(arriving.isFull() || inside.isFull());
+    arrive: (kinds) => {
+      refuseWhen(arriving.isFull() || inside.isFull(), kinds);
       const place = arriving.take();
       let ownBytes = 0;
       return {
         hold: (bytes) => {
-          refuseWhen(heldBytes + bytes > maxArrivingBytes);
+          refuseWhen(heldBytes + bytes > maxArrivingBytes, kinds);
           heldBytes += bytes;
           ownBytes += bytes;
         },
@@ -74,8 +75,8 @@ export function createAdmission(options: AdmissionOptions): Admission {
         },
       };
     },
-    enter: () => {
-      refuseWhen(inside.isFull());
+    enter: (kinds) => {
+      refuseWhen(inside.isFull(), kinds);
       return inside.take();
     },
   };

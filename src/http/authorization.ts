@@ -56,7 +56,7 @@ export function challengeOf(request: Request): string {
 }
 
 function bearerKey(request: Request): string | undefined {
-  return /^bearer +(\S+) *$/i.exec(request.headers.get("authorization") ?? "")?.[1];
+  return /^bearer[ \t]+(\S+)[ \t]*$/i.exec(request.headers.get("authorization") ?? "")?.[1];
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Request bodies, read by ourselves: so that wrong types, sizes and broken bodies get their own Problem. */
-import { Problem } from "../errors.ts";
+import { messageOf, Problem } from "../errors.ts";
 import { limits } from "../limits.ts";
 
 /** The media type of a request, without parameters; empty where none is given. */
@@ -132,7 +132,7 @@ export async function readJson(
     return JSON.parse(text);
   } catch (error) {
     // Without the error as its cause: the parser quotes the body, which no log may hold.
-    throw new Problem("malformed-body", `The body is not JSON: ${syntaxOf(error)}.`);
+    throw new Problem("malformed-body", `The body is not JSON: ${syntaxOf(error, text)}.`);
   }
 }
 
@@ -154,10 +154,10 @@ function refuseManyValues(text: string, maxValues: number): void {
 }
 
 /** What the parser complains of, without the caller's own text. */
-function syntaxOf(error: unknown): string {
-  return error instanceof Error && /end of|EOF|terminated/i.test(error.message)
-    ? "it ends too early"
-    : "check quotes, commas and braces";
+function syntaxOf(error: unknown, text: string): string {
+  // It calls a string unterminated also where a raw line break is in it.
+  const isCut = /end of|EOF|terminated/i.test(messageOf(error)) && !text.trimEnd().endsWith("}");
+  return isCut ? "it ends too early" : "check quotes, commas and braces";
 }
 
 function tooSlow(how: string, ms: number): Problem {

@@ -10,14 +10,16 @@ import { viewPort } from "./listener.ts";
  * timeout, because whoever closes it may do so while its client is just sending.
  *
  * @returns true once the connections are gone, or at `limits.handOverTimeoutMs`; false when nobody else
- *   listens (any more), and this instance must go on.
+ *   listens (any more), and this instance must go on, or when it stops for another reason.
  */
 export async function handOver(port: number, lifecycle: Lifecycle, log: Log): Promise<boolean> {
-  if (lifecycle.isHandingOver || viewPort(port).otherListeners === 0) return false;
+  // Once it stops there is no socket to look at, and nothing to hand over.
+  if (lifecycle.isDraining || lifecycle.isHandingOver) return false;
+  if (viewPort(port).otherListeners === 0) return false;
   const startedAt = performance.now();
   lifecycle.isHandingOver = true;
   log.info("handing over: another instance has the port");
-  for (;;) {
+  while (!lifecycle.isDraining) {
     const { otherListeners, connections } = viewPort(port);
     if (otherListeners === 0) {
       log.warn("the other instance is gone: this one goes on");
@@ -29,4 +31,5 @@ export async function handOver(port: number, lifecycle: Lifecycle, log: Log): Pr
     if (passedMs > limits.handOverTimeoutMs) return true;
     await Bun.sleep(limits.handOverPollMs);
   }
+  return false;
 }

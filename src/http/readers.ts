@@ -1,4 +1,5 @@
 /** How each request shape is read: admitted first, then parsed, before Elysia validates it. */
+import type { InputKind } from "../backends/job.ts";
 import type { Admission, Arrival } from "../core/admission.ts";
 import { limits } from "../limits.ts";
 import { receiveForm } from "../sources/upload.ts";
@@ -47,14 +48,17 @@ export function createReaders(options: ReaderOptions): Readers {
 
   /** Reads the body of a request that may arrive, and lets it in. */
   const reader =
-    (read: (request: Request, call: Call, arrival: Arrival) => Promise<unknown>): Reader =>
+    (
+      read: (request: Request, call: Call, arrival: Arrival) => Promise<unknown>,
+      kinds: readonly InputKind[] = ["image"],
+    ): Reader =>
     async ({ request }) => {
       const call = callOf(calls, request);
       call.keepOpen();
-      const arrival = admission.arrive();
+      const arrival = admission.arrive(kinds);
       try {
         const body = await read(request, call, arrival);
-        call.ticket = admission.enter();
+        call.ticket = admission.enter(kinds);
         return body;
       } finally {
         arrival.release();
@@ -80,11 +84,14 @@ export function createReaders(options: ReaderOptions): Readers {
     jsonWithWrappedBase64: reader((request, _call, { hold }) =>
       readJson(request, maxBase64BodyBytes, { lineBreak: "", hold }),
     ),
-    jsonWithTexts: reader((request, _call, { hold }) =>
-      readJson(request, maxTextBodyBytes, { maxValues, hold }),
+    jsonWithTexts: reader(
+      (request, _call, { hold }) => readJson(request, maxTextBodyBytes, { maxValues, hold }),
+      ["text"],
     ),
-    jsonWithImageAndTexts: reader((request, _call, { hold }) =>
-      readJson(request, maxImageAndTextsBytes, { lineBreak: " ", maxValues, hold }),
+    jsonWithImageAndTexts: reader(
+      (request, _call, { hold }) =>
+        readJson(request, maxImageAndTextsBytes, { lineBreak: " ", maxValues, hold }),
+      ["image", "text"],
     ),
     form: reader(async (request, call, { hold }) => {
       const urlencoded = "application/x-www-form-urlencoded";

@@ -32,8 +32,6 @@ const opcode = { block: 0x40, loop: 0x03, end: 0x0b, branchIf: 0x0d, vector: 0xf
 export const i32 = {
   const: (value: number): Code => [0x41, signed(value)],
   add: (a: Code, b: Code): Code => [a, b, 0x6a],
-  sub: (a: Code, b: Code): Code => [a, b, 0x6b],
-  mul: (a: Code, b: Code): Code => [a, b, 0x6c],
   lt_u: (a: Code, b: Code): Code => [a, b, 0x49],
   load: (address: Code, offset: number): Code => [address, 0x28, 0, unsigned(offset)],
 };

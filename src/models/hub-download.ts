@@ -1,6 +1,6 @@
 /** Fills a partial file from a hub, through cuts, silences and refusals. */
 import type { Clock } from "../backends/clock.ts";
-import { messageOf } from "../errors.ts";
+import { codeOf, messageOf } from "../errors.ts";
 import { parseRetryAfter } from "../net/retry-after.ts";
 import type { WeightsSource } from "./catalog.ts";
 import { type HubAccess, requestFile } from "./hub-request.ts";
@@ -203,11 +203,6 @@ export function isFileSystemError(error: unknown): boolean {
   return fileSystemCodes.includes(codeOf(error));
 }
 
-/** The code of a system error; empty where there is none. */
-export function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
-}
-
 const fileSystemCodes = [
   "ENOSPC",
   "EDQUOT",
@@ -222,6 +217,8 @@ const fileSystemCodes = [
 /** A connection's failure by its code: messages may quote addresses. */
 function failureOf(error: unknown): string {
   const code = codeOf(error);
-  if (code !== "") return `the hub cannot be reached (${code})`;
+  if (code !== "") {
+    return `the hub cannot be reached (${code}): check the network, HTTPS_PROXY or HF_ENDPOINT`;
+  }
   return messageOf(error);
 }

@@ -5,16 +5,10 @@
 import { mkdir, stat, statfs } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Clock, processClock } from "../backends/clock.ts";
-import { messageOf } from "../errors.ts";
+import { codeOf, messageOf } from "../errors.ts";
 import { tryLockFile } from "../native/file-lock.ts";
 import type { WeightsSource } from "./catalog.ts";
-import {
-  codeOf,
-  type DownloadTerms,
-  failed,
-  fillFromHub,
-  type PullFailure,
-} from "./hub-download.ts";
+import { type DownloadTerms, failed, fillFromHub, type PullFailure } from "./hub-download.ts";
 import type { HubAccess } from "./hub-request.ts";
 import { openPartialFile } from "./partial-file.ts";
 

@@ -1,12 +1,12 @@
 /** Takes a published pair of ONNX files from a folder. */
 import { basename } from "node:path";
 import type { InstalledExport, InstalledModel } from "./installed-model.ts";
-import { findWeights, placeCopy, placesIn } from "./weights.ts";
+import { findWeights, type ImportFault, isAnyThere, placeCopy, placesIn } from "./weights.ts";
 
 /**
  * Takes both files, once both are there and right.
  *
- * @returns one sentence about why not; undefined once both are in their place.
+ * @returns undefined once both are in their place.
  * @throws the signal's reason; Error of the file system.
  */
 export async function importExport(
@@ -14,7 +14,7 @@ export async function importExport(
   { id }: InstalledModel,
   published: InstalledExport,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<ImportFault | undefined> {
   const { files, image, text, repository, revision } = published;
   const pairs = [
     { target: files.imageTower, ...image },
@@ -24,14 +24,17 @@ export async function importExport(
     pairs.map(async (one) => {
       const { path, bytes } = one;
       const places = placesIn(folder, id, { repository, revision, path });
-      return { ...one, from: await findWeights(places, { bytes }) };
+      return { ...one, places, from: await findWeights(places, { bytes }) };
     }),
   );
   const lacking = found.filter(({ from }) => from === undefined).map(({ path }) => basename(path));
-  if (lacking.length > 0) return `there is no ${lacking.join(" and no ")} of the published length`;
+  if (lacking.length > 0) {
+    const sentence = `there is no ${lacking.join(" and no ")} of the published length`;
+    return { sentence, isThere: await isAnyThere(found.flatMap(({ places }) => places)) };
+  }
   for (const { from, target, bytes, sha256 } of found) {
-    const fault = await placeCopy(from ?? "", target, { bytes, sha256 }, signal);
-    if (fault !== undefined) return fault;
+    const sentence = await placeCopy(from ?? "", target, { bytes, sha256 }, signal);
+    if (sentence !== undefined) return { sentence, isThere: true };
   }
   return undefined;
 }

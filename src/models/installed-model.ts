@@ -14,7 +14,7 @@ import {
   preparedFolderIn,
   shortDigest,
 } from "./prepared.ts";
-import { findWeights, weightsPath } from "./weights.ts";
+import { findWeights, sizeOf, weightsPath } from "./weights.ts";
 
 /** A model's weights, and where they lie or will. */
 export interface InstalledWeights extends FileFacts {
@@ -97,6 +97,20 @@ export function exactIdOf({ id, pinned }: InstalledModel): string {
 export async function findServedWeights(model: InstalledModel): Promise<string | undefined> {
   const weights = servedWeights(model);
   return weights && (await findWeights(weights.places, weights));
+}
+
+/** One clause about a file that lies where the weights belong and has another length; undefined where none does. */
+export async function wrongWeights(model: InstalledModel): Promise<string | undefined> {
+  const weights = servedWeights(model);
+  if (weights === undefined) return undefined;
+  const { bytes, places, target } = weights;
+  for (const path of places) {
+    const size = await sizeOf(path);
+    if (size !== undefined && size !== bytes) {
+      return `${basename(target)} has ${size} bytes instead of ${bytes}`;
+    }
+  }
+  return undefined;
 }
 
 /** Whether both files of the published pair are here, with the right length, and no pinned weights go before them. */

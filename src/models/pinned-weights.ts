@@ -1,9 +1,10 @@
 /** An operator's own weights of a model, which are served in the published ones' place. */
+
 import { readFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { codeOf } from "../errors.ts";
 import type { FileFacts } from "./checked-files.ts";
-import { codeOf } from "./hub-download.ts";
 import { isRecord } from "./json.ts";
 import { shortDigest } from "./prepared.ts";
 import { replaceText } from "./replace-text.ts";

@@ -9,6 +9,7 @@ import {
   hasExport,
   type InstalledModel,
   servedWeights,
+  wrongWeights,
 } from "./installed-model.ts";
 import type { ClipArchitecture } from "./onnx/architecture.ts";
 import { preparedFolderIn, syntheticFolder } from "./prepared.ts";
@@ -25,6 +26,8 @@ export interface WeightsSupply {
   readonly mend: string;
   /** What the towers can be had from now; or one sentence about why from nothing. */
   find(): Promise<ModelToWrite | { readonly unavailable: string }>;
+  /** Where `find` has no weights: one sentence about a file in their place that cannot be they. */
+  findFault(): Promise<string | undefined>;
 }
 
 /**
@@ -65,6 +68,10 @@ export function createWeightsSupply(model: InstalledModel, hub: Hub): WeightsSup
     download: downloadOf(model, hub),
     mend,
     find,
+    findFault: async () => {
+      const fault = await wrongWeights(model);
+      return fault && `${fault}: copy it again.`;
+    },
   };
 }
 
@@ -106,5 +113,6 @@ export function createSyntheticSupply(
     download: undefined,
     mend: "Look into the log",
     find: async () => ({ folder, from: { kind: "seed", architecture } }),
+    findFault: async () => undefined,
   };
 }

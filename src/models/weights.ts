@@ -8,6 +8,14 @@ import { digestFile, type FileFacts, type ReadTerms } from "./checked-files.ts";
 import { pathIn } from "./hub-cache.ts";
 import { openPartialFile } from "./partial-file.ts";
 
+/** Why files were not taken from a folder. */
+export interface ImportFault {
+  /** One sentence. */
+  readonly sentence: string;
+  /** Whether the folder has a file under a name of theirs. */
+  readonly isThere: boolean;
+}
+
 /** Where a model's published weights lie once they are this service's own. */
 export function weightsPath(modelsDir: string, id: string, file: Pick<HubFile, "path">): string {
   return join(modelsDir, id, basename(file.path));
@@ -54,7 +62,7 @@ export function placesIn(folder: string, id: string, file: HubFile): readonly st
  * Takes the published weights from a folder.
  *
  * @param target where they are placed, whole and checked.
- * @returns one sentence about why not, or undefined.
+ * @returns undefined once they are there.
  * @throws the signal's reason; Error of the file system.
  */
 export async function importWeights(
@@ -62,12 +70,12 @@ export async function importWeights(
   target: string,
   file: WeightsSource,
   signal: AbortSignal,
-): Promise<string | undefined> {
+): Promise<ImportFault | undefined> {
   const paths = placesIn(folder, basename(dirname(target)), file);
   const found = await findWeights(paths, file);
-  return found === undefined
-    ? await whatIsThere(paths, file)
-    : await placeCopy(found, target, file, signal);
+  if (found === undefined) return await whatIsThere(paths, file);
+  const sentence = await placeCopy(found, target, file, signal);
+  return sentence === undefined ? undefined : { sentence, isThere: true };
 }
 
 /**
@@ -104,15 +112,23 @@ export async function placeCopy(
   return `${otherFile(basename(found))}: its SHA-256 is another`;
 }
 
-async function whatIsThere(paths: readonly string[], file: WeightsSource): Promise<string> {
+async function whatIsThere(paths: readonly string[], file: WeightsSource): Promise<ImportFault> {
   const name = basename(file.path);
   for (const path of paths) {
     const size = await sizeOf(path);
-    if (size !== undefined) return `${name} has ${size} bytes instead of ${file.bytes}`;
+    if (size === undefined) continue;
+    return { sentence: `${name} has ${size} bytes instead of ${file.bytes}`, isThere: true };
   }
   const below = [dirname(file.path), `models--${file.repository.replaceAll("/", "--")}`];
   const folders = below.filter((place) => place !== ".").map((place) => `${place}/`);
-  return `there is no ${name} in that folder, nor in ${folders.join(" or ")} below it`;
+  const sentence = `there is no ${name} in that folder, nor in ${folders.join(" or ")} below it`;
+  return { sentence, isThere: false };
+}
+
+/** Whether any of some paths is a file. */
+export async function isAnyThere(paths: readonly string[]): Promise<boolean> {
+  const sizes = await Promise.all(paths.map(sizeOf));
+  return sizes.some((size) => size !== undefined);
 }
 
 /** Length of a file in bytes; undefined where there is none. */

@@ -1,4 +1,5 @@
 /** Native libraries in the cache folder: for hosts that refuse memory files. */
+
 import { createHash, randomUUID } from "node:crypto";
 import {
   closeSync,
@@ -13,6 +14,7 @@ import {
   rmSync,
 } from "node:fs";
 import { join } from "node:path";
+import { codeOf, messageOf } from "../errors.ts";
 import type { EmbeddedFile, NativeFile } from "./embedded.ts";
 import type { Libc } from "./libc.ts";
 import { FolderFault, isOnlyOurs, preparePrivateFolder } from "./private-folder.ts";
@@ -166,11 +168,7 @@ function explained(error: unknown, cacheDir: string, files: readonly EmbeddedFil
     );
   }
   return new Error(
-    `${cacheDir} cannot be written to (${code}); make it a folder of the service's user, or set CACHE_DIR to one`,
+    `${cacheDir} cannot be written to (${code || messageOf(error)}); make it a folder of the service's user, or set CACHE_DIR to one`,
     { cause: error },
   );
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : String(error);
 }

@@ -52,6 +52,7 @@ export function loadNativeLibraries({ cacheDir, nativeDir }: NativePlaces): Nati
     const file = mine ?? placed.find((other) => other.name === name);
     if (file === undefined) continue;
     if (isLibrary(name)) loadLibrary(file, mine !== undefined, libc);
+    else if (mine !== undefined) tryOwnBinding(mine);
     setEnvironmentData(keyOf(name), file.path);
   }
   releaseEmbeddedPages(libc);
@@ -105,6 +106,19 @@ function loadLibrary({ name, path }: NativeFile, isOwn: boolean, libc: Libc): vo
   }
   if (!libc.isLoaded(name)) {
     throw new Error(`${what} has another SONAME: give it this one, as its bindings ask for it`);
+  }
+}
+
+/** What is inside is the operator's affair, but a worker that could not load it would end with a stack. */
+function tryOwnBinding({ name, path }: NativeFile): void {
+  try {
+    process.dlopen({ exports: {} }, path);
+  } catch (cause) {
+    const why = messageOf(cause).split("\n", 1)[0];
+    throw new Error(
+      `${name} of NATIVE_DIR cannot be loaded: ${why}: replace the file, or take it away`,
+      { cause },
+    );
   }
 }
 

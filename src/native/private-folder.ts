@@ -1,6 +1,8 @@
 /** A folder whose files nobody else can have put there. */
+
 import { lstatSync, mkdirSync, realpathSync, type Stats, statSync } from "node:fs";
 import { join } from "node:path";
+import { codeOf } from "../errors.ts";
 
 const GROUP_OR_OTHERS_WRITE = 0o022;
 const STICKY = 0o1000;
@@ -51,6 +53,6 @@ function makeFolder(path: string): void {
   try {
     mkdirSync(path, { mode: 0o700 });
   } catch (error) {
-    if (!(error instanceof Error && "code" in error && error.code === "EEXIST")) throw error;
+    if (codeOf(error) !== "EEXIST") throw error;
   }
 }

@@ -1,4 +1,4 @@
-import { access, constants, stat } from "node:fs/promises";
+import { access, constants, lstat, stat } from "node:fs/promises";
 import type { ImageBytes } from "../backends/protocol.ts";
 import { Problem } from "../errors.ts";
 
@@ -8,10 +8,11 @@ import { Problem } from "../errors.ts";
  * @throws Problem `not-found` where there is no file that can be read, `body-too-large` by its size.
  */
 export async function openFile(path: string, maxImageBytes: number): Promise<ImageBytes> {
-  const found = await stat(path).catch((cause) => {
-    throw new Problem("not-found", "There is no file under this path: check its spelling.", {
-      cause,
-    });
+  const found = await stat(path).catch(async (cause) => {
+    const detail = (await isLink(path))
+      ? "This link leads to no file: delete it, or bring back what it leads to."
+      : "There is no file under this path: check its spelling.";
+    throw new Problem("not-found", detail, { cause });
   });
   // Reading a pipe or a device might never end.
   if (!found.isFile()) {
@@ -25,4 +26,11 @@ export async function openFile(path: string, maxImageBytes: number): Promise<Ima
     throw new Problem("not-found", "The file may not be read: check its permissions.", { cause });
   });
   return { kind: "file", path };
+}
+
+async function isLink(path: string): Promise<boolean> {
+  return await lstat(path).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  );
 }

@@ -1,6 +1,7 @@
 /** The files of a folder, and which of them are images. */
 import { readdir, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { extname, join } from "node:path";
+import { codeOf } from "../errors.ts";
 import { signatureBytes, sniffFormat } from "../image/signature.ts";
 
 /** What a folder holds: a file, or something that this user may not look into. */
@@ -9,8 +10,8 @@ export type FolderEntry =
   | { readonly kind: "unreadable"; readonly path: string };
 
 /**
- * Every regular file under a folder, by name, folder by folder. Links to files are followed; links to
- * folders are not, since they may lead in a circle.
+ * Every regular file under a folder, by name, folder by folder. Links to files are followed, and those that
+ * lead nowhere are files that cannot be read; links to folders are not, since they may lead in a circle.
  *
  * @param folder comes in front of every path.
  */
@@ -24,7 +25,7 @@ export async function* walkFiles(folder: string): AsyncGenerator<FolderEntry> {
   for (const entry of entries) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) yield* walkFiles(path);
-    else if (entry.isFile() || (entry.isSymbolicLink() && (await isFile(path)))) {
+    else if (entry.isFile() || (entry.isSymbolicLink() && (await mayBeFile(path)))) {
       yield { kind: "file", path };
     }
   }
@@ -38,18 +39,32 @@ export async function isFolder(path: string): Promise<boolean> {
   );
 }
 
-/** Whether a file is an image that is decoded, by its first bytes; one that cannot be read may be one. */
+const imageExtensions = [
+  ...[".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif", ".tif", ".tiff"],
+  ...[".heic", ".bmp"],
+];
+
+/** Whether a file's name says that it is an image, of a format that is decoded or of another. */
+export function hasImageName(path: string): boolean {
+  return imageExtensions.includes(extname(path).toLowerCase());
+}
+
+/**
+ * Whether a file is an image that is decoded, by its first bytes. One that may not be read may be one; a link
+ * that leads nowhere is none.
+ */
 export async function isImageFile(path: string): Promise<boolean> {
   try {
     return typeof sniffFormat(await Bun.file(path).slice(0, signatureBytes).bytes()) === "string";
-  } catch {
-    return true;
+  } catch (error) {
+    return codeOf(error) !== "ENOENT";
   }
 }
 
-async function isFile(path: string): Promise<boolean> {
+/** Whether a link leads to a file or nowhere. */
+async function mayBeFile(path: string): Promise<boolean> {
   return await stat(path).then(
     (found) => found.isFile(),
-    () => false,
+    () => true,
   );
 }

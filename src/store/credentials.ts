@@ -1,8 +1,8 @@
 /** Secrets that lie in files: read at the start, and again when the operator asks for it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Config } from "../config.ts";
-import { messageOf } from "../errors.ts";
+import { type Config, settings } from "../config.ts";
+import { codeOf, messageOf } from "../errors.ts";
 import { type ApiKeyNames, apiKeyNames } from "./api-keys.ts";
 
 /** The secrets as they were read last. */
@@ -16,6 +16,22 @@ export interface Secrets {
 export interface Credentials extends Secrets {
   /** Reads every file again; where one cannot be read the old value stays. */
   reload(): Reloaded;
+}
+
+/** What keeps the secrets from being read: a sentence for each file at fault, all of them in the message. */
+export class CredentialsError extends Error {
+  override readonly name = "CredentialsError";
+  /** One sentence under each secret that cannot be read; it names the setting, and quotes nothing of the file. */
+  readonly faults: Readonly<Partial<Record<keyof Secrets, string | undefined>>>;
+  /** The others; those at fault are undefined. */
+  readonly secrets: Secrets;
+
+  constructor(faults: CredentialsError["faults"], secrets: Secrets) {
+    const sentences = Object.values(faults).filter((fault) => fault !== undefined);
+    super(sentences.join("; "));
+    this.faults = faults;
+    this.secrets = secrets;
+  }
 }
 
 /** What became of the files. */
@@ -40,21 +56,32 @@ interface SecretFile<T> {
  * nobody in.
  *
  * @param directory systemd's `$CREDENTIALS_DIRECTORY`.
- * @throws Error with one sentence when a file cannot be read, or is no file of API keys.
+ * @throws CredentialsError when files cannot be read, or hold no key of NVIDIA's or no API keys.
  */
 export function openCredentials(config: Config, directory: string | undefined): Credentials {
-  const given = config.NVIDIA_API_KEY.trim();
+  const given = config.NVIDIA_API_KEY;
   const nvidia = held(
     given === ""
-      ? secretFile("NVIDIA_API_KEY_FILE", config.NVIDIA_API_KEY_FILE, directory, "nvidia_api_key")
+      ? nvidiaKeyFile(
+          secretFile(
+            "NVIDIA_API_KEY_FILE",
+            config.NVIDIA_API_KEY_FILE,
+            directory,
+            "nvidia_api_key",
+          ),
+        )
       : { source: undefined, read: () => given },
   );
   const keys = held(
     apiKeysFile(secretFile("API_KEYS_FILE", config.API_KEYS_FILE, directory, "api_keys")),
   );
+  const secrets = { nvidiaApiKey: nvidia.value, apiKeys: keys.value };
+  const firstFaults = { nvidiaApiKey: nvidia.reload(), apiKeys: keys.reload() };
+  if (Object.values(firstFaults).some((fault) => fault !== undefined)) {
+    throw new CredentialsError(firstFaults, secrets);
+  }
   return {
-    nvidiaApiKey: () => nvidia.value()?.trim() || undefined,
-    apiKeys: keys.value,
+    ...secrets,
     reload: () => {
       const reread: string[] = [];
       const faults: string[] = [];
@@ -62,16 +89,16 @@ export function openCredentials(config: Config, directory: string | undefined): 
         if (source === undefined) continue;
         const fault = reload();
         if (fault === undefined) reread.push(source);
-        else faults.push(fault);
+        else faults.push(`${fault}; the old value stays`);
       }
       return { reread, faults };
     },
   };
 }
 
-/** A secret as it was read last. */
+/** A secret as it was read last; undefined before. */
 function held<T>({ source, read }: SecretFile<T>) {
-  let value = read();
+  let value: T | undefined;
   return {
     source,
     value: () => value,
@@ -81,8 +108,20 @@ function held<T>({ source, read }: SecretFile<T>) {
         value = read();
         return undefined;
       } catch (error) {
-        return `${messageOf(error)}; until then the old value stays`;
+        return messageOf(error);
       }
+    },
+  };
+}
+
+/** NVIDIA's key, as the setting itself must be. */
+function nvidiaKeyFile({ source, read }: SecretFile<string>): SecretFile<string> {
+  return {
+    source,
+    read: () => {
+      const parsed = settings.NVIDIA_API_KEY.parse(read() ?? "");
+      if ("value" in parsed) return parsed.value || undefined;
+      throw new Error(`${source} is not usable: it must hold ${parsed.allowed}`);
     },
   };
 }
@@ -114,7 +153,7 @@ function secretFile(
   credential: string,
 ): SecretFile<string> {
   if (named !== "") {
-    return { source: setting, read: () => readSecret(setting, named) };
+    return { source: setting, read: () => readSecret(`${setting} (${named})`, named) };
   }
   if (directory === undefined) return { source: undefined, read: () => undefined };
   const source = `the credential ${credential}`;
@@ -131,8 +170,16 @@ function readSecret(source: string, path: string, need?: "optional"): string | u
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    const isMissing = cause instanceof Error && "code" in cause && cause.code === "ENOENT";
+    const isMissing = codeOf(cause) === "ENOENT";
     if (isMissing && need === "optional") return undefined;
-    throw new Error(`${source} cannot be read: check its path and its owner`, { cause });
+    const why = reasons[codeOf(cause)] ?? codeOf(cause);
+    throw new Error(`${source} cannot be read: ${why}`, { cause });
   }
 }
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  ENOTDIR: "there is no such file",
+  EACCES: "this user may not read it",
+  EISDIR: "it is a folder",
+};

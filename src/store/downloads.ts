@@ -13,7 +13,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageBytes, ImageFacts } from "../backends/protocol.ts";
-import { Problem } from "../errors.ts";
+import { codeOf, messageOf, Problem } from "../errors.ts";
 
 export interface DownloadsOptions {
   readonly directory: string;
@@ -56,6 +56,30 @@ export interface Downloads {
    * @throws Problem `storage-full`; nothing half-written stays.
    */
   keep(image: ImageBytes, facts: ImageFacts): Promise<SavedFile>;
+}
+
+/**
+ * One sentence, with the mend, for what keeps the folder from being prepared.
+ *
+ * @param directory as it was given.
+ */
+export function downloadsFault(error: unknown, directory: string): string {
+  const code = codeOf(error);
+  switch (code) {
+    case "EACCES":
+    case "EPERM":
+    case "EROFS":
+      return `DOWNLOADS_DIR (${directory}) cannot be written to (${code}): make it writable for this user, or choose another folder`;
+    case "EEXIST":
+    case "ENOENT":
+    case "ENOTDIR":
+      return `DOWNLOADS_DIR (${directory}) cannot be made a folder: choose another path`;
+    case "ENOSPC":
+    case "EDQUOT":
+      return `the disk of DOWNLOADS_DIR (${directory}) is full: free space, or point it elsewhere`;
+    default:
+      return `DOWNLOADS_DIR (${directory}) cannot be used: ${messageOf(error)}`;
+  }
 }
 
 /** How a file is named in answers, kept or not. */
@@ -144,7 +168,7 @@ function isStale(name: string): boolean {
     process.kill(Number(pid), 0);
     return false;
   } catch (error) {
-    const isOfAnotherUser = error instanceof Error && "code" in error && error.code === "EPERM";
+    const isOfAnotherUser = codeOf(error) === "EPERM";
     return !isOfAnotherUser;
   }
 }

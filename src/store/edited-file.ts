@@ -1,8 +1,10 @@
 /** A small text file that is changed as a whole: by one process at a time, and all or nothing. */
+
 import { constants } from "node:fs";
 import { type FileHandle, open, readFile, readlink, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
+import { codeOf } from "../errors.ts";
 
 export interface EditOptions {
   /** How long another process that changes the file is waited for. */
@@ -91,8 +93,4 @@ function instead(...codes: readonly string[]): (error: unknown) => undefined {
   return (error) => {
     if (!codes.includes(codeOf(error))) throw error;
   };
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
 }

@@ -1,6 +1,8 @@
 /** The kept images, as whoever tidies up sees them. Only names that `downloads.ts` gives are ever touched. */
+
 import { lstat, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { codeOf } from "../errors.ts";
 import type { ImageFormat } from "../image/signature.ts";
 import { hiddenPath } from "./downloads.ts";
 
@@ -107,5 +109,5 @@ function isImageFormat(text: string): text is ImageFormat {
 }
 
 function isMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+  return codeOf(error) === "ENOENT";
 }

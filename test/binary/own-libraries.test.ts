@@ -4,7 +4,12 @@ import { copyFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { nativeFiles } from "../../src/native/native-files.ts";
 import { hostPlatform } from "../../src/release/platform.ts";
-import { loadLibraries, serveReady, withoutMemoryFiles } from "../support/executable.ts";
+import {
+  builtExecutable,
+  loadLibraries,
+  serveReady,
+  withoutMemoryFiles,
+} from "../support/executable.ts";
 import { temporaryFolder } from "../support/tiny-clip.ts";
 
 const carried = nativeFiles(hostPlatform());
@@ -31,6 +36,8 @@ describe("a service with libraries of the operator's own", () => {
       expect(maps.includes(join(folder.path, name))).toBe(own.includes(name));
       expect(maps.includes(`/memfd:${name} `)).toBe(!own.includes(name));
     }
+    service.signal("SIGTERM");
+    expect(await service.exited).toBe(0);
   });
 
   test("needs neither memory files nor a cache folder, if all are there", async () => {
@@ -58,6 +65,23 @@ describe("a folder that will not do is told in one sentence, with the mend", () 
     await using folder = await ownFolder([]);
     await Bun.write(join(folder.path, vips), "no library");
     expect(await complaintAbout(folder.path)).toContain(`${vips} of NATIVE_DIR cannot be loaded`);
+  });
+
+  test("one with something else under a binding's name, which doctor finds too", async () => {
+    await using folder = await ownFolder([]);
+    await Bun.write(join(folder.path, "sharp.node"), "no binding");
+    const complaint = await complaintAbout(folder.path);
+    expect(complaint).toMatch(
+      /^sharp\.node of NATIVE_DIR cannot be loaded: .*: replace the file, or take it away$/,
+    );
+    const doctor = Bun.spawnSync([await builtExecutable(), "doctor"], {
+      env: { NATIVE_DIR: folder.path, HOME: folder.path },
+      cwd: folder.path,
+    });
+    expect(doctor.exitCode).toBe(1);
+    expect(doctor.stdout.toString()).toMatch(
+      /^fail {2}native libraries +sharp\.node of NATIVE_DIR/m,
+    );
   });
 
   test("one with a library that answers to another name", async () => {

@@ -1,9 +1,13 @@
 /** Problems of the service's own state: full, without a model, upstream in trouble, or broken. */
 import { beforeAll, expect, test } from "bun:test";
+import { tmpdir } from "node:os";
+import { createAdmission } from "../../src/core/admission.ts";
 import { createApp } from "../../src/http/app.ts";
-import type { Calls } from "../../src/http/call.ts";
+import { beginCall, type Calls } from "../../src/http/call.ts";
+import { createReaders } from "../../src/http/readers.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { createLog } from "../../src/log.ts";
+import { createDownloads } from "../../src/store/downloads.ts";
 import { expectProblem, postFile, postJson, send, until } from "../support/client.ts";
 import { everyReader } from "../support/every-reader.ts";
 import { misbehave, startNvidiaFake } from "../support/nvidia-fake.ts";
@@ -62,6 +66,36 @@ test("clients that send slowly take no place from others", async () => {
   await Bun.sleep(50);
   expect((await postFile(service, jpeg, { query: clip })).status).toBe(200);
   for (const client of slow) client.hangUp();
+});
+
+test("while texts would wait too long, requests with texts are refused, and those with images come in", async () => {
+  const calls: Calls = new WeakMap();
+  const { json, jsonWithWrappedBase64, jsonWithTexts, jsonWithImageAndTexts } = createReaders({
+    calls,
+    admission: createAdmission({
+      maxArriving: 10,
+      maxArrivingBytes: 1000,
+      limit: 10,
+      expectedWaitMs: (kind) => (kind === "text" ? 2000 : 0),
+      maxWaitMs: 1000,
+    }),
+    downloads: createDownloads({ directory: tmpdir(), minFreeBytes: 0 }),
+    maxBodyBytes: 1000,
+    maxImageBytes: 1000,
+  });
+  const requestOf = () => {
+    const headers = { "Content-Type": "application/json" };
+    const request = new Request("http://host/", { method: "POST", headers, body: "{}" });
+    calls.set(
+      request,
+      beginCall(request, () => {}),
+    );
+    return { request };
+  };
+  for (const read of [json, jsonWithWrappedBase64]) expect(await read(requestOf())).toEqual({});
+  for (const read of [jsonWithTexts, jsonWithImageAndTexts]) {
+    await expect(read(requestOf())).rejects.toMatchObject({ code: "overloaded", retryAfterS: 2 });
+  }
 });
 
 test("what needs no model is served in a full house", async () => {

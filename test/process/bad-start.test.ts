@@ -20,6 +20,16 @@ function complaintOf(errors: string): string {
   return complaints[0].message;
 }
 
+test("a key of NVIDIA's that is none ends the start, and is not quoted", async () => {
+  for (const key of ["hunter2 hunter2", "hunter2\nhunter2"]) {
+    const { code, errors } = await runMain(["serve"], { NVIDIA_API_KEY: key });
+    expect(code).toBe(2);
+    expect(errors).toBe(
+      "imagesvc: NVIDIA_API_KEY is not usable: it must be one word of printable ASCII, as NVIDIA gives it\n",
+    );
+  }
+});
+
 test("faults of every kind of setting are told at once, each on one line", async () => {
   const { code, errors } = await runMain(["serve", "--port=1\n2"], {
     FETCH_ALLOW: "10.0.0.0/99,localhost",
@@ -38,10 +48,13 @@ test("faults of every kind of setting are told at once, each on one line", async
 });
 
 describe("a key file", () => {
-  test.each(["NVIDIA_API_KEY_FILE", "API_KEYS_FILE"])("that is a folder: %s", async (setting) => {
-    const { code, errors } = await runMain(["serve"], { [setting]: "/" });
+  test("that is a folder is told beside another that is not there", async () => {
+    const files = { NVIDIA_API_KEY_FILE: "/", API_KEYS_FILE: "/nowhere" };
+    const { code, errors } = await runMain(["serve"], files);
     expect(code).toBe(1);
-    expect(complaintOf(errors)).toContain(setting);
+    expect(complaintOf(errors)).toBe(
+      "NVIDIA_API_KEY_FILE (/) cannot be read: it is a folder; API_KEYS_FILE (/nowhere) cannot be read: there is no such file",
+    );
   });
 
   test.each(["NVIDIA_API_KEY_FILE", "API_KEYS_FILE"])("of another user: %s", async (setting) => {
@@ -53,7 +66,9 @@ describe("a key file", () => {
     const ended = await runUnprivileged(["serve"], { [setting]: path });
     if (ended === undefined) return;
     expect(ended.code).toBe(1);
-    expect(complaintOf(ended.errors)).toContain(setting);
+    expect(complaintOf(ended.errors)).toBe(
+      `${setting} (${path}) cannot be read: this user may not read it`,
+    );
   });
 
   test("of API keys that holds something else is not quoted", async () => {
@@ -115,6 +130,9 @@ describe("a model that cannot be loaded leaves the service listening, and says w
     await mkdir(join(path, ".."));
     await Bun.write(path, "short");
     const { state } = await whyUnavailable({ MODELS_DIR: folder.path, CLIP_WEIGHTS: "openai" });
+    expect(state).toContain(
+      `"model.safetensors has 5 bytes instead of ${defaultModel.source.bytes}: copy it again. The weights could not be downloaded: HF_HUB_OFFLINE`,
+    );
     expect(state).toContain("imagesvc models pull");
   });
 

@@ -14,6 +14,8 @@ const cases: readonly Case[] = [
   ["imagesvc mo", ["models"], ["serve", "list"]],
   ["imagesvc models ", ["list", "pull", "import", "verify", "remove"], ["models", "delete"]],
   ["imagesvc models list --", ["--json", "--models-dir", "--help"], ["--port"]],
+  ["imagesvc --ver", ["--version"], ["--help"]],
+  ["imagesvc --he", ["--help"], ["--version"]],
   ["imagesvc --ta", ["--takeover"], ["--json"]],
   ["imagesvc serve --lo", ["--log-level", "--log-format"], ["--port"]],
   ["imagesvc serve --clip-weights ", ["openai", "synthetic"], ["--port"]],

@@ -79,6 +79,17 @@ describe("a host where much is wrong", () => {
     expect(output).toMatch(/^fail {2}NVIDIA key /m);
   });
 
+  test("has a line for each secret that cannot be read", async () => {
+    await using folder = await temporaryFolder();
+    await using host = quiet(folder.path);
+    const files = { NVIDIA_API_KEY_FILE: "/nowhere", API_KEYS_FILE: folder.path };
+    const { code, output } = await runMain(["doctor"], { ...host.settings, ...files });
+    expect(code).toBe(1);
+    expect(output).toMatch(/^fail {2}NVIDIA key +NVIDIA_API_KEY_FILE \(\/nowhere\).*no such file/m);
+    expect(output).toMatch(/^fail {2}API keys +API_KEYS_FILE .*it is a folder/m);
+    expect(output.match(/cannot be read/g)).toHaveLength(2);
+  });
+
   test("says who has the port", async () => {
     await using folder = await temporaryFolder();
     await using host = quiet(folder.path);

@@ -1,6 +1,6 @@
 /** `imagesvc embed`, as a process of its own with synthetic weights. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { respond, startOrigin } from "../support/origin.ts";
@@ -103,6 +103,41 @@ describe("images", () => {
   });
 });
 
+describe("images that cannot be embedded", () => {
+  test("are failures, and not skipped, by what their names say", async () => {
+    const damaged = join(folder, "damaged");
+    await mkdir(damaged);
+    await Bun.write(join(damaged, "empty.JPG"), "");
+    await Bun.write(join(damaged, "fake.png"), "garbage");
+    await Bun.write(join(damaged, "notes.txt"), "no picture");
+    await symlink("gone.jpg", join(damaged, "link.jpg"));
+    await symlink("gone.txt", join(damaged, "link.txt"));
+    const { code, output, errors } = await runMain(["embed", damaged]);
+    const records = recordsOf(output);
+    expect(outcomes(records)).toEqual([
+      [join(damaged, "empty.JPG"), "unsupported-image"],
+      [join(damaged, "fake.png"), "unsupported-image"],
+      [join(damaged, "link.jpg"), "not-found"],
+    ]);
+    expect(records[2]?.error?.detail).toStartWith("This link leads to no file");
+    expect(errors).toContain("0 embedded, 3 failed, 2 skipped that are no images\n");
+    expect(code).toBe(1);
+  });
+
+  test("since their URLs have another scheme are told so", async () => {
+    const { code, output } = await runMain(["embed", "ftp://127.0.0.1/a.jpg"]);
+    expect(code).toBe(1);
+    expect(recordsOf(output)).toMatchObject([
+      {
+        error: {
+          code: "invalid-image-url",
+          detail: expect.stringContaining("http:// and https://"),
+        },
+      },
+    ]);
+  });
+});
+
 describe("texts", () => {
   test("are embedded line by line, the empty ones too", async () => {
     const path = join(folder, "captions.txt");
@@ -168,10 +203,30 @@ describe("what cannot be done is told before anything is done", () => {
     expect(errors).toContain("imagesvc: clip-ViT-B-32 is not ready: ");
   });
 
-  test("a file that cannot be written", async () => {
+  test.each(["--out", "--errors"])("a file of %s that cannot be written", async (option) => {
     const path = join(folder, "nowhere/out.jsonl");
-    const { code, errors } = await runMain(["embed", pictures, "--out", path]);
-    expect(code).toBe(1);
-    expect(errors).toContain(`imagesvc: embed: ${path} cannot be written: `);
+    const { code, errors } = await runMain(["embed", pictures, option, path]);
+    expect({ code, errors }).toEqual({
+      code: 1,
+      errors: `imagesvc: embed: ${path} cannot be written (ENOENT): make its folder, or choose another path\n`,
+    });
+  });
+
+  test("and the records of an earlier run stay until there are others", async () => {
+    const path = join(folder, "earlier.jsonl");
+    await Bun.write(path, "earlier\n");
+    expect((await runMain(["embed", pictures, "--out", path, "--model", "nobody"])).code).toBe(2);
+    expect(await Bun.file(path).text()).toBe("earlier\n");
+    await runMain(["embed", join(pictures, "a.jpg"), "--out", path]);
+    expect(recordsOf(await Bun.file(path).text())).toHaveLength(1);
+  });
+
+  test("a full disk behind stdout is one sentence", async () => {
+    const main = join(import.meta.dir, "../../src/main.ts");
+    const path = join(pictures, "a.jpg");
+    const command = `exec "${process.execPath}" "${main}" embed "${path}" > /dev/full`;
+    await using child = await startProcess({}, { command: ["sh", "-c", command] });
+    expect(await child.exited).toBe(1);
+    expect(child.log()).toContain("stdout cannot be written (ENOSPC): free space");
   });
 });

@@ -68,8 +68,21 @@ test.each([
   [["search", "/nowhere", "cat"], 1, '"/nowhere" is no folder'],
   [["search", tmpdir(), "cat", "--top", "0"], 2, "--top must be a whole number from 1"],
   [["search", tmpdir()], 2, "TEXT is missing"],
+  [["search", tmpdir(), " "], 2, "TEXT is empty"],
 ])("what cannot be searched is told: %p", async (argv, expected, sentence) => {
   const { code, output, errors } = await runMain(argv);
   expect({ code, output }).toEqual({ code: expected, output: "" });
   expect(errors).toContain(sentence);
+});
+
+test("a cache folder that cannot be made is one sentence with the mend, before the model is loaded", async () => {
+  const { code, output, errors } = await runMain(["search", pictures, "cat"], {
+    CACHE_DIR: join(pictures, "notes.txt"),
+  });
+  expect({ code, output, errors }).toEqual({
+    code: 1,
+    output: "",
+    errors:
+      "imagesvc: search: the index cannot be kept (ENOTDIR): set CACHE_DIR to a folder that this user can write\n",
+  });
 });

@@ -176,6 +176,24 @@ describe("openapi", () => {
     },
   );
 
+  test.each(["openapi", "--version", "--help", "completions bash"])(
+    "%s: a stdout that is full is one sentence, and exit code 1",
+    async (command) => {
+      const main = join(repositoryRoot, "src/main.ts");
+      const child = Bun.spawn(
+        ["bash", "-c", `"$0" "$1" ${command} >/dev/full`, process.execPath, main],
+        {
+          env: { PATH: Bun.env["PATH"] ?? "" },
+          stderr: "pipe",
+        },
+      );
+      const [errors, code] = await Promise.all([child.stderr.text(), child.exited]);
+      expect(code).toBe(1);
+      expect(errors).toContain("stdout cannot be written (ENOSPC): free space");
+      expect(errors.trim().split("\n")).toHaveLength(1);
+    },
+  );
+
   test("loses nothing to a reader that is slow", async () => {
     const main = join(repositoryRoot, "src/main.ts");
     const script = `"$0" "$1" openapi | { sleep 0.5; wc -c; }`;

@@ -27,6 +27,14 @@ test("options and flags are fitted in", async () => {
 test.each([
   [["--force"], /--force needs --install/],
   [["--working-directory", "/srv"], /needs --user/],
+  [["--user", "nobody", "--working-directory", ""], /--working-directory is empty/],
+  [
+    ["--user", "nobody", "--working-directory", "/"],
+    /--working-directory must not be the whole host/,
+  ],
+  [["--user", "nobody", "--working-directory", "/tmp/x"], /--working-directory must not lie in/],
+  [["--models-dir", "/srv/m"], /--models-dir needs --user/],
+  [["--api-keys-file", "/home/ec2-user/keys"], /--api-keys-file lies in a home/],
   [["--port", "eighty"], /PORT is "eighty"/],
 ])("systemd %p is wrong usage", async (words, sentence) => {
   const { code, output, errors } = await runMain(["systemd", ...words]);

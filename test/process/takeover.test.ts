@@ -160,13 +160,29 @@ test("an instance that would not serve what the old one serves does not take ove
 });
 
 test("a signal ends an instance that is about to take over, and the old one goes on", async () => {
+  using systemd = listenForNotices();
   await using old = await startReady();
   const url = await old.url();
-  await using fresh = await startTakeover(url.port);
+  await using fresh = await startTakeover(url.port, { NOTIFY_SOCKET: systemd.address });
   await fresh.logged(/"taking over"/);
   fresh.signal("SIGTERM");
   expect(await fresh.exited).toBe(0);
   expect((await fetch(new URL("/livez", url))).status).toBe(200);
+  // It neither takes the port on its way out, nor speaks for the service, which goes on without it.
+  expect(old.log()).not.toContain("handing over");
+  expect(systemd.messages()).toEqual([]);
+});
+
+test("an instance that stops while it hands over, or is told to hand over while it stops, complains of nothing", async () => {
+  await using old = await startReady();
+  await using fresh = await startTakeover((await old.url()).port);
+  await old.logged(/"handing over/);
+  old.signal("SIGTERM");
+  process.kill(old.pid, "SIGWINCH");
+  expect(await old.exited).toBe(0);
+  expect(old.log()).not.toContain('"level":"error"');
+  for (const line of old.log().trim().split("\n")) expect(() => JSON.parse(line)).not.toThrow();
+  expect((await fetch(new URL("/livez", await fresh.url()))).status).toBe(200);
 });
 
 test("of two that start at once without --takeover, one serves", async () => {

@@ -92,6 +92,18 @@ test("a hub that does not have them is told of in one sentence, and the rest is 
   expect(service.log()).not.toContain('"level":"error"');
 });
 
+test("a file of the wrong length is named before the download that failed", async () => {
+  hub.refusal = { status: 404 };
+  const name = basename(defaultModel.source.path);
+  await Bun.write(`${folder.path}/${defaultModel.id}/${name}`, "short");
+  await using service = await start();
+  const url = await service.url();
+  await until(async () => (await clipState(url)).state === "unavailable");
+  expect((await clipState(url)).why).toStartWith(
+    `${name} has 5 bytes instead of ${defaultModel.source.bytes}: copy it again. The weights could not be downloaded: the hub does not have the file (404)`,
+  );
+});
+
 test("with HF_HUB_OFFLINE nobody is asked", async () => {
   await using service = await start({ HF_HUB_OFFLINE: "1" });
   const url = await service.url();

@@ -3,13 +3,14 @@ import { createAdmission } from "../../src/core/admission.ts";
 import { Problem } from "../../src/errors.ts";
 
 function setUp(limit: number, expectedWaitMs = () => 0, maxArriving = 100) {
-  return createAdmission({
+  const { arrive, enter } = createAdmission({
     limit,
     maxArriving,
     maxArrivingBytes: 1000,
     expectedWaitMs,
     maxWaitMs: 10_000,
   });
+  return { arrive: () => arrive(["image"]), enter: () => enter(["image"]) };
 }
 
 /** What somebody hears who is not let in. */
@@ -75,6 +76,21 @@ test("a wait longer than a request may take is refused, although there is room",
   expect(refusal(enter)).toMatchObject({ code: "overloaded", retryAfterS: 11 });
   waitMs = 0;
   expect(refusal(enter)).toBeUndefined();
+});
+
+test("a wait for texts refuses no image, and who brings both hears of the longer wait", () => {
+  const { arrive, enter } = createAdmission({
+    limit: 10,
+    maxArriving: 10,
+    maxArrivingBytes: 1000,
+    expectedWaitMs: (kind) => (kind === "text" ? 20_000 : 0),
+    maxWaitMs: 10_000,
+  });
+  for (const gate of [arrive, enter]) {
+    expect(refusal(() => gate(["image"]))).toBeUndefined();
+    expect(refusal(() => gate(["text"]))).toMatchObject({ code: "overloaded", retryAfterS: 20 });
+    expect(refusal(() => gate(["image", "text"]))).toMatchObject({ retryAfterS: 20 });
+  }
 });
 
 test("bodies that are still arriving take no place in the house, and have a bound of their own", () => {

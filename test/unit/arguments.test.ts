@@ -86,6 +86,8 @@ describe("what is wrong is said in one sentence", () => {
       "the value of --port is missing; one that begins with a dash is written --port=VALUE",
     ],
     [["doctor", "--json=yes"], "--json takes no value"],
+    [["--version", "extra"], '--version: "extra" is too much'],
+    [["--version", "--nvidia-api-key=hunter2"], '--version: "--nvidia-api-key" is too much'],
     [["serve", "now"], 'serve: "now" is too much'],
     [["search", "a"], "search: TEXT is missing"],
     [["completions", "fish"], 'completions: SHELL is "fish": it must be one of bash, zsh'],

@@ -48,12 +48,12 @@ function textsOf({ task }: HeldTask): readonly string[] {
 }
 
 /** Answers a held `embed-texts`: each text's vector is its length. */
-function answerLengths(held: HeldTask): void {
+function answerLengths(held: HeldTask, inferMs = 1): void {
   held.answer(
     textsOf(held).map((text) => ({
       vector: new Float32Array([text.length]),
       truncated: false,
-      inferMs: 1,
+      inferMs,
     })),
   );
 }
@@ -72,7 +72,7 @@ test("texts that wait share an inference, and each gets its own vector", async (
   expect(await Promise.all(vectors)).toEqual([1, 2, 3, 4, 5, 6]);
 });
 
-test("texts and images take turns by their age, in batches of their own", async () => {
+test("texts and images take turns, in batches of their own", async () => {
   const worker = createFakeWorker();
   const { image, text } = await setUp([worker]);
   const all = [image(1), text("a"), image(2), text("b")];
@@ -108,4 +108,102 @@ test("a text whose caller leaves is not embedded", async () => {
   answerLengths(await worker.next());
   await first;
   expect(worker.tasks.filter(({ kind }) => kind === "embed-texts")).toHaveLength(1);
+});
+
+test("a caller's many texts delay another's single by no more than the batch in flight", async () => {
+  const worker = createFakeWorker();
+  const { text } = await setUp([worker]);
+  const [many, single] = [new AbortController().signal, new AbortController().signal];
+  const all = ["a1", "a2", "a3", "a4", "a5", "a6", "a7"].map((one) => text(one, many));
+  all.push(text("b1", single));
+  const batches = [];
+  for (let batch = 0; batch < 3; batch += 1) {
+    const held = await worker.next();
+    batches.push(textsOf(held));
+    answerLengths(held);
+  }
+  expect(batches).toEqual([["a1"], ["b1", "a2", "a3", "a4"], ["a5", "a6", "a7"]]);
+  await Promise.all(all);
+});
+
+test("more callers than a batch holds are served in turn, and who comes next is not passed again", async () => {
+  const worker = createFakeWorker();
+  const { text } = await setUp([worker]);
+  const send = (caller: string, count: number) => {
+    const { signal } = new AbortController();
+    return Array.from({ length: count }, (_, index) => text(`${caller}${index + 1}`, signal));
+  };
+  const all = ["a", "b", "c", "d", "e"].flatMap((caller) => send(caller, 3));
+  const batches = [];
+  for (let batch = 0; batch < 5; batch += 1) {
+    const held = await worker.next();
+    if (batch === 1) all.push(...send("f", 1));
+    batches.push(textsOf(held).join(" "));
+    answerLengths(held);
+  }
+  expect(batches).toEqual(["a1", "b1 c1 d1 e1", "f1 a2 b2 c2", "d2 e2 a3 b3", "c3 d3 e3"]);
+  await Promise.all(all);
+});
+
+test("on the only worker images and texts take turns, however many of either wait", async () => {
+  const worker = createFakeWorker();
+  const { image, text } = await setUp([worker]);
+  const all: Promise<unknown>[] = Array.from({ length: 9 }, () => text("a"));
+  all.push(...Array.from({ length: 5 }, () => image(1)));
+  const kinds = [];
+  for (let batch = 0; batch < 5; batch += 1) {
+    const held = await worker.next();
+    kinds.push(held.task.kind);
+    if (held.task.kind === "embed-texts") answerLengths(held);
+    else answerMarks(held);
+  }
+  const [images, texts] = ["embed-images", "embed-texts"];
+  expect(kinds).toEqual([texts, images, texts, images, texts]);
+  await Promise.all(all);
+});
+
+test("texts that wait for their worker delay no image where another worker is idle", async () => {
+  const [first, second] = [createFakeWorker(), createFakeWorker()];
+  const { expectedWaitMs, image, text } = await setUp([first, second]);
+  const slow = image(1);
+  const held = await first.next();
+  await Bun.sleep(20);
+  answerMarks(held);
+  await slow;
+  await Bun.sleep(1);
+  const texts = Array.from({ length: 9 }, () => text("a"));
+  expect(expectedWaitMs("image")).toBe(0);
+  for (let batch = 0; batch < 3; batch += 1) answerLengths(await first.next());
+  await Promise.all(texts);
+});
+
+test("texts have a rate of their own, without the time in which their tower is loaded", async () => {
+  const [first, second] = [createFakeWorker(), createFakeWorker()];
+  const { expectedWaitMs, text } = await setUp([first, second]);
+  const texts = Array.from({ length: 5 }, () => text("a"));
+  expect(expectedWaitMs("text")).toBe(0);
+  answerLengths(await first.next(), 30);
+  const held = await first.next();
+  texts.push(text("b"), text("c"));
+  expect(expectedWaitMs("text")).toBe(60);
+  expect(expectedWaitMs("image")).toBe(0);
+  answerLengths(held, 30);
+  answerLengths(await first.next());
+  await Promise.all(texts);
+});
+
+test("on the only worker an image waits for as many texts as there are images before it", async () => {
+  const worker = createFakeWorker();
+  const { expectedWaitMs, image, text } = await setUp([worker]);
+  const all: Promise<unknown>[] = [text("a"), ...Array.from({ length: 4 }, () => text("a"))];
+  answerLengths(await worker.next(), 10);
+  const held = await worker.next();
+  all.push(...Array.from({ length: 9 }, () => text("a")));
+  expect(expectedWaitMs("image")).toBe(0);
+  all.push(image(1), image(2));
+  expect(expectedWaitMs("image")).toBe(20);
+  answerLengths(held);
+  answerMarks(await worker.next());
+  for (let batch = 0; batch < 3; batch += 1) answerLengths(await worker.next());
+  await Promise.all(all);
 });

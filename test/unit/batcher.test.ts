@@ -373,23 +373,23 @@ test("once closed, no model is loaded any more", async () => {
 
 test("the expected wait grows with the queue, from the rate measured so far", async () => {
   const { embed, expectedWaitMs, worker } = await setUpWarm();
-  expect(expectedWaitMs()).toBe(0);
+  expect(expectedWaitMs("image")).toBe(0);
   const first = embed(1);
   const held = await worker.next();
   await Bun.sleep(20);
   answerMarks(held);
   await first;
   await Bun.sleep(1);
-  expect(expectedWaitMs()).toBe(0);
+  expect(expectedWaitMs("image")).toBe(0);
   const answers = range(2, 4).map((mark) => embed(mark));
-  expect(expectedWaitMs()).toBeGreaterThanOrEqual(38);
-  const one = expectedWaitMs() / 2;
+  expect(expectedWaitMs("image")).toBeGreaterThanOrEqual(38);
+  const one = expectedWaitMs("image") / 2;
   answers.push(embed(5));
-  expect(expectedWaitMs()).toBeCloseTo(one * 3);
+  expect(expectedWaitMs("image")).toBeCloseTo(one * 3);
   answerMarks(await worker.next());
   answerMarks(await worker.next());
   await Promise.all(answers);
-  expect(expectedWaitMs()).toBe(0);
+  expect(expectedWaitMs("image")).toBe(0);
 });
 
 test("the expected wait follows the workers when they become faster", async () => {
@@ -399,7 +399,7 @@ test("the expected wait follows the workers when they become faster", async () =
     const answers = [embed(1), embed(2)];
     const held = await worker.next();
     await Bun.sleep(ms);
-    const waitMs = expectedWaitMs();
+    const waitMs = expectedWaitMs("image");
     answerMarks(held);
     answerMarks(await worker.next());
     await Promise.all(answers);

@@ -70,6 +70,7 @@ function weightsAt(
       folder,
       from: { kind: "weights", path: find(), architecture: tinyClip, ...facts },
     }),
+    findFault: async () => undefined,
   };
 }
 
@@ -288,6 +289,25 @@ test("a download that fails is tried again, after longer and longer", async () =
   await clip.load(terms);
   expect(clip.state()).toEqual({ kind: "ready" });
   expect(clock.slept).toEqual([15_000, 30_000, 60_000]);
+});
+
+test("what is wrong with a file in the weights' place is told before why none was downloaded", async () => {
+  const weights: WeightsSupply = {
+    ...weightsAt("models", () => undefined),
+    findFault: async () => "model.safetensors is short: copy it again.",
+  };
+  const why = async (supply: WeightsSupply) => {
+    const onWriteModel = async () => ({ unavailable: "There are none." });
+    const { clip } = setUp(createFakeWorker({ onWriteModel }), { weights: supply });
+    await clip.load(terms);
+    return clip.admission(now)?.message;
+  };
+  expect(await why(weights)).toStartWith(
+    "model.safetensors is short: copy it again. The weights could not be downloaded: the hub is silent. Get them",
+  );
+  expect(await why({ ...weights, download: undefined })).toStartWith(
+    "model.safetensors is short: copy it again. Get them",
+  );
 });
 
 test("a command does not wait for a hub to come back", async () => {

@@ -246,6 +246,18 @@ test("secrets are no fault text", () => {
   expect(faults.join()).not.toContain("nvapi-secret");
 });
 
+test("a key of NVIDIA's is one word; white space around it is cut off", () => {
+  expect(parseConfig({ NVIDIA_API_KEY: " nvapi-a\r\n" })).toMatchObject({
+    config: { NVIDIA_API_KEY: "nvapi-a" },
+  });
+  expect(parseConfig({ NVIDIA_API_KEY: " \n" })).toMatchObject({ config: { NVIDIA_API_KEY: "" } });
+  for (const NVIDIA_API_KEY of ["bad key with spaces", "nvapi-a\nnvapi-b", "schlüssel"]) {
+    expect(faultsOf({ NVIDIA_API_KEY })).toEqual([
+      "NVIDIA_API_KEY is not usable: it must be one word of printable ASCII, as NVIDIA gives it",
+    ]);
+  }
+});
+
 test("a setting that does not matter here keeps its default, whatever its text", () => {
   const parsed = parseConfig({ PORT: "none", WORKERS: "3" }, {}, ["WORKERS"]);
   expect(parsed).toMatchObject({ config: { PORT: 8000, WORKERS: 3 } });

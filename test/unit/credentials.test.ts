@@ -4,7 +4,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseConfig } from "../../src/config.ts";
 import { createApiKey, withApiKey } from "../../src/store/api-keys.ts";
-import { openCredentials } from "../../src/store/credentials.ts";
+import { CredentialsError, openCredentials } from "../../src/store/credentials.ts";
 import { temporaryFolder } from "../support/tiny-clip.ts";
 
 function open(settings: Readonly<Record<string, string>>, directory?: string) {
@@ -50,15 +50,58 @@ test("an empty credential counts as none; an empty file of API keys that was nam
   expect(open({ API_KEYS_FILE: join(folder.path, "named") }).apiKeys()?.size).toBe(0);
 });
 
-test("a file that cannot be read keeps the service from starting, without its path", async () => {
-  await using folder = await temporaryFolder();
-  for (const name of ["NVIDIA_API_KEY_FILE", "API_KEYS_FILE"]) {
-    const missing = { [name]: join(folder.path, "missing") };
-    expect(() => open(missing)).toThrow(`${name} cannot be read: check its path and its owner`);
+/** What keeps these credentials from being opened. */
+function errorOf(settings: Readonly<Record<string, string>>, directory?: string): CredentialsError {
+  try {
+    open(settings, directory);
+  } catch (error) {
+    if (error instanceof CredentialsError) return error;
+    throw error;
   }
+  throw new Error("they were opened");
+}
+
+test("every file that cannot be read is told at once, with its path and the reason", async () => {
+  await using folder = await temporaryFolder();
+  const missing = join(folder.path, "missing");
+  const { message } = errorOf({ NVIDIA_API_KEY_FILE: missing, API_KEYS_FILE: folder.path });
+  expect(message.split("; ")).toEqual([
+    `NVIDIA_API_KEY_FILE (${missing}) cannot be read: there is no such file`,
+    `API_KEYS_FILE (${folder.path}) cannot be read: it is a folder`,
+  ]);
   await mkdir(join(folder.path, "api_keys"));
-  expect(() => open({}, folder.path)).toThrow("the credential api_keys cannot be read");
+  expect(errorOf({}, folder.path).message).toBe(
+    "the credential api_keys cannot be read: it is a folder",
+  );
 });
+
+test("beside a file that cannot be read the other secret is known", async () => {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, "key");
+  await Bun.write(file, "from-file\n");
+  const { faults, secrets } = errorOf({ NVIDIA_API_KEY_FILE: file, API_KEYS_FILE: folder.path });
+  expect(faults.nvidiaApiKey).toBeUndefined();
+  expect(faults.apiKeys).toStartWith("API_KEYS_FILE");
+  expect(secrets.nvidiaApiKey()).toBe("from-file");
+  expect(secrets.apiKeys()).toBeUndefined();
+});
+
+test.each(["bad key with spaces", "two\nlines", "schlüssel"])(
+  "a file with %p is no key of NVIDIA's, and is not quoted",
+  async (text) => {
+    await using folder = await temporaryFolder();
+    const file = join(folder.path, "key");
+    await Bun.write(file, text);
+    const said =
+      "NVIDIA_API_KEY_FILE is not usable: it must hold one word of printable ASCII, as NVIDIA gives it";
+    expect(errorOf({ NVIDIA_API_KEY_FILE: file }).message).toBe(said);
+    await Bun.write(file, " good\r\n");
+    const credentials = open({ NVIDIA_API_KEY_FILE: file });
+    await Bun.write(file, text);
+    expect(credentials.reload().faults).toEqual([`${said}; the old value stays`]);
+    expect(credentials.nvidiaApiKey()).toBe("good");
+  },
+);
 
 test("reading again takes what the files hold now", async () => {
   await using folder = await temporaryFolder();
@@ -85,7 +128,7 @@ test("what cannot be read again stays as it was, and the rest is read all the sa
   const { reread, faults } = credentials.reload();
   expect(reread).toEqual(["API_KEYS_FILE"]);
   expect(faults).toEqual([
-    "NVIDIA_API_KEY_FILE cannot be read: check its path and its owner; until then the old value stays",
+    `NVIDIA_API_KEY_FILE (${nvidia}) cannot be read: there is no such file; the old value stays`,
   ]);
   expect(credentials.nvidiaApiKey()).toBe("old");
   expect(namesOf(credentials)).toEqual(["bob"]);

@@ -6,6 +6,7 @@ import { type Check, runCheck, type Status } from "../../src/cli/checks/check.ts
 import { networkChecks } from "../../src/cli/checks/network.ts";
 import { secretsChecks } from "../../src/cli/checks/secrets.ts";
 import type { ApiKeyNames } from "../../src/store/api-keys.ts";
+import { CredentialsError } from "../../src/store/credentials.ts";
 
 const never = new AbortController().signal;
 const findingOf = (check: Check) => runCheck(check, never);
@@ -46,7 +47,7 @@ describe("keys", () => {
 
   test("another host's key may have another form", async () => {
     expect((await keyFinding("token", false))?.status).toBe("ok");
-    expect((await keyFinding("to ken", false))?.status).toBe("fail");
+    expect((await keyFinding('"token"', false))?.status).toBe("fail");
   });
 
   test.each<[ApiKeyNames | undefined, Status]>([
@@ -59,15 +60,14 @@ describe("keys", () => {
     expect(findings["API keys"]?.status).toBe(status);
   });
 
-  test("a file that cannot be read is one failure", async () => {
+  test("a file that cannot be read is one failure, and the other key is looked at", async () => {
+    const secrets = { nvidiaApiKey: () => good, apiKeys: () => undefined };
     const open = () => {
-      throw new Error("API_KEYS_FILE cannot be read");
+      throw new CredentialsError({ apiKeys: "API_KEYS_FILE cannot be read" }, secrets);
     };
-    const checks = secretsChecks(open, true);
-    expect(checks).toHaveLength(1);
-    expect((await findingsOf(checks))["secrets"]).toMatchObject({
-      status: "fail",
-      found: "API_KEYS_FILE cannot be read",
+    expect(await findingsOf(secretsChecks(open, true))).toMatchObject({
+      "NVIDIA key": { status: "ok" },
+      "API keys": { status: "fail", found: "API_KEYS_FILE cannot be read" },
     });
   });
 });

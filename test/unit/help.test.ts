@@ -43,6 +43,10 @@ test("the choices of a setting are named", () => {
   expect(helpText("serve")).toMatch(/--log-level <value>\n.*debug, info, warn, error/);
 });
 
+test("the choices of an operand are named", () => {
+  expect(helpText("completions")).toStartWith("Usage: imagesvc completions bash|zsh\n");
+});
+
 test("the whole names every command once", () => {
   for (const name of commandNames) {
     expect(helpText().match(new RegExp(`^  imagesvc ${name}( |$)`, "gm"))).toHaveLength(1);

@@ -117,6 +117,17 @@ describe("models pull", () => {
     );
   });
 
+  test("says nothing of downloading where that is forbidden, and deletes nothing", async () => {
+    await mkdir(dirname(target()), { recursive: true });
+    await writeFile(target(), new Uint8Array(bytes.length));
+    const { call, errors } = callOf({ settings: { HF_HUB_OFFLINE: "true" } });
+    expect(await runModelsPull(call, models)).toBe(1);
+    expect(errors()).toBe(
+      "imagesvc: clip-tiny was not downloaded: HF_HUB_OFFLINE forbids to download; or take the file from elsewhere with: imagesvc models import DIR\n",
+    );
+    expect(await Bun.file(target()).exists()).toBe(true);
+  });
+
   test("a model that is none is exit code 2", async () => {
     const { call, errors } = callOf({ operands: ["clip-huge"] });
     expect(await runModelsPull(call, models)).toBe(2);
@@ -161,6 +172,50 @@ describe("models import", () => {
   });
 });
 
+describe("models import, where there are several models", () => {
+  const others = () => {
+    const path = "0_CLIPModel/other.safetensors";
+    const other = { ...defaultModel, architecture: tinyClip, source: { ...hub.file, path } };
+    return { ...models, "clip-other": other };
+  };
+
+  test("says nothing of those that the folder has no file of", async () => {
+    await writeFile(join(folder.path, "model.safetensors"), "short");
+    const { call, errors } = callOf({ operands: [folder.path] });
+    expect(await runModelsImport(call, others())).toBe(1);
+    expect(errors()).toBe(
+      `imagesvc: clip-tiny: model.safetensors has 5 bytes instead of ${bytes.length}\n`,
+    );
+  });
+
+  test("says in one line that a folder has no file of any", async () => {
+    const { call, errors } = callOf({ operands: [folder.path] });
+    expect(await runModelsImport(call, others())).toBe(1);
+    expect(errors()).toBe(
+      `imagesvc: "${folder.path}" has no file of any model: imagesvc models list says which are taken\n`,
+    );
+  });
+
+  test.each([{}, { sha256: "0".repeat(64) }])(
+    "says in one line that there is no folder: %p",
+    async (options) => {
+      const missing = join(folder.path, "missing");
+      const { call, errors } = callOf({ operands: [missing], options });
+      expect(await runModelsImport(call, others())).toBe(1);
+      expect(errors()).toStartWith(`imagesvc: models import: "${missing}" is no folder`);
+      expect(errors().trim().split("\n")).toHaveLength(1);
+    },
+  );
+
+  test("says of a file that it is no folder", async () => {
+    const path = join(folder.path, "model.safetensors");
+    await writeFile(path, bytes);
+    const { call, errors } = callOf({ operands: [path] });
+    expect(await runModelsImport(call, others())).toBe(1);
+    expect(errors()).toBe(`imagesvc: models import: "${path}" is no folder: check its path\n`);
+  });
+});
+
 describe("models verify", () => {
   /** Verdict and finding of the weights and of what was made from them. */
   async function verify(): Promise<{ code: number; verdicts: string[] }> {
@@ -170,8 +225,21 @@ describe("models verify", () => {
     return { code, verdicts: checks.map(({ verdict }) => verdict) };
   }
 
-  test("what is not here is no failure", async () => {
-    expect(await verify()).toEqual({ code: 0, verdicts: ["missing", "missing"] });
+  test("a model of which nothing is here is a failure, and missing", async () => {
+    expect(await verify()).toEqual({ code: 1, verdicts: ["missing", "missing"] });
+    const { call, errors } = callOf();
+    await runModelsVerify(call, models);
+    expect(errors()).toContain("clip-tiny is not on this host: imagesvc models pull clip-tiny");
+  });
+
+  test("either the weights or what was made of them is enough, and synthetic ones need no file", async () => {
+    const synthetic = callOf({ settings: { CLIP_WEIGHTS: "synthetic" } });
+    expect(await runModelsVerify(synthetic.call, models)).toBe(0);
+    await runModelsPull(callOf().call, models);
+    expect(await verify()).toEqual({ code: 0, verdicts: ["right", "missing"] });
+    await prepare();
+    await rm(target());
+    expect(await verify()).toEqual({ code: 0, verdicts: ["missing", "right"] });
   });
 
   test("right weights and a right graph are said to be so, in lines too", async () => {

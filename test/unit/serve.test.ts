@@ -50,6 +50,7 @@ function start(service: Partial<Servable> = {}, outside: Partial<Outside> = {}) 
       },
       manager,
       log,
+      port: 8000,
       ...outside,
     },
   );

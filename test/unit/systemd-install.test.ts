@@ -171,6 +171,12 @@ test.each<[string, Partial<UnitOptions>, Partial<Host>, RegExp]>([
     /install -d -o ec2-user/,
   ],
   [
+    "a missing folder of a flag",
+    { user: "ec2-user", flags: { MODELS_DIR: "/srv/none" } },
+    {},
+    /^--models-dir: there is no folder \/srv\/none: sudo install -d -o ec2-user \/srv\/none$/,
+  ],
+  [
     "an executable in a home folder",
     { executable: "/home/ec2-user/imagesvc" },
     {},

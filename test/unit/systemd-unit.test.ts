@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import {
+  boundFolders,
   executableFault,
   type UnitOptions,
   unitFault,
@@ -54,11 +55,27 @@ test("a user's working folder is bound into an empty /home, and stands for the s
 });
 
 test("a folder of its own outside of home folders is writable, and homes stay hidden", () => {
-  const lines = linesOf({ flags: { DOWNLOADS_DIR: "/data/my pictures", MODELS_DIR: "models" } });
+  const flags = { DOWNLOADS_DIR: "/data/my pictures", MODELS_DIR: "models" };
+  const lines = linesOf({ user: "ec2-user", flags });
   expect(lines).toContain(`BindPaths="/data/my pictures"`);
   expect(lines.filter((line) => line.startsWith("BindPaths="))).toHaveLength(1);
   expect(lines).toContain("ProtectHome=yes");
   expect(lines).toContain("StateDirectory=imagesvc");
+});
+
+test("only folders that systemd does not make and that lie outside of the working folder are bound", () => {
+  const flags = {
+    CACHE_DIR: "/var/cache/imagesvc/x",
+    DOWNLOADS_DIR: "../pictures",
+    MODELS_DIR: "",
+  };
+  const user = "ec2-user";
+  const bound = (change: Partial<UnitOptions>) =>
+    boundFolders({ ...plain, user, ...change }).map(({ path }) => path);
+  expect(bound({ workingDirectory: "/srv/a", flags })).toEqual(["/srv/a", "/srv/pictures"]);
+  const own = { MODELS_DIR: "/srv/a/models", DOWNLOADS_DIR: "/srv/ab" };
+  expect(bound({ workingDirectory: "/srv/a", flags: own })).toEqual(["/srv/a", "/srv/ab"]);
+  expect(bound({ flags: { MODELS_DIR: "/var/lib/imagesvc/other" } })).toEqual([]);
 });
 
 test("only a port below 1024 takes a capability, and the user namespace for it", () => {
@@ -75,8 +92,22 @@ test("only a port below 1024 takes a capability, and the user namespace for it",
   }
 });
 
-test("a sound unit has no fault", () => {
-  expect(unitFault({ ...plain, user: "ec2-user", workingDirectory: inHome })).toBeUndefined();
+test.each<[string, Partial<UnitOptions>]>([
+  ["a folder in a home", { user: "ec2-user", workingDirectory: inHome }],
+  [
+    "files in the bound part of a home",
+    {
+      user: "ec2-user",
+      workingDirectory: inHome,
+      flags: { API_KEYS_FILE: `${inHome}/keys`, NATIVE_DIR: "native" },
+    },
+  ],
+  ["a user's folder elsewhere", { user: "ec2-user", flags: { MODELS_DIR: "/srv/models" } }],
+  ["folders that systemd makes", { flags: { MODELS_DIR: "/var/lib/imagesvc/a", CACHE_DIR: "c" } }],
+  ["files that everyone sees", { flags: { API_KEYS_FILE: "/etc/keys", NATIVE_DIR: "/opt/n" } }],
+  ["empty flags", { flags: { API_KEYS_FILE: "", NATIVE_DIR: "", MODELS_DIR: "" } }],
+])("a unit of %s has no fault", (_what, change) => {
+  expect(unitFault({ ...plain, ...change })).toBeUndefined();
 });
 
 test.each<[string, Partial<UnitOptions>, RegExp]>([
@@ -84,7 +115,38 @@ test.each<[string, Partial<UnitOptions>, RegExp]>([
   ["a group that is no name", { user: "a", group: "x\nRoot=/" }, /^--group must be a name/],
   ["a group without a user", { group: "web" }, /needs --user/],
   ["a folder without an owner", { workingDirectory: inHome }, /needs --user/],
-  ["a folder with a colon", { user: "a", workingDirectory: "/a:b" }, /no colon/],
+  ["models without an owner", { flags: { MODELS_DIR: "/srv/m" } }, /^--models-dir needs --user/],
+  ["pictures beside the state", { flags: { DOWNLOADS_DIR: "../x" } }, /^--downloads-dir needs/],
+  ["an empty folder", { user: "a", workingDirectory: "" }, /^--working-directory is empty: name/],
+  ["the whole host", { user: "a", workingDirectory: "/" }, /^--working-directory must not be the/],
+  ["models all over", { user: "a", flags: { MODELS_DIR: "/srv/.." } }, /^--models-dir must not be/],
+  ["a temporary folder", { user: "a", workingDirectory: "/tmp/x" }, /must not lie in \/tmp/],
+  [
+    "a temporary cache",
+    { user: "a", flags: { CACHE_DIR: "/var/tmp" } },
+    /^--cache-dir must not lie/,
+  ],
+  [
+    "a file of API keys in a home",
+    { flags: { API_KEYS_FILE: "/home/ec2-user/keys" } },
+    /^--api-keys-file lies in a home .*: put it at \/etc\/imagesvc\/api_keys, .* credential/,
+  ],
+  [
+    "a temporary file of NVIDIA's key",
+    { flags: { NVIDIA_API_KEY_FILE: "/tmp/k" } },
+    /^--nvidia-api-key-file lies in .*: put it at \/etc\/imagesvc\/nvidia_api_key, /,
+  ],
+  [
+    "libraries in root's home",
+    { flags: { NATIVE_DIR: ["", "root", "n"].join("/") } },
+    /^--native-dir lies in .*: copy it to /,
+  ],
+  [
+    "keys in another part of the user's home",
+    { user: "a", workingDirectory: inHome, flags: { API_KEYS_FILE: "../keys" } },
+    /^--api-keys-file lies in a home/,
+  ],
+  ["a folder with a colon", { user: "a", workingDirectory: "/a:b" }, /without a colon/],
   ["a flag of two lines", { flags: { HOST: "::\nUser=root" } }, /one line/],
 ])("%s is refused in one sentence", (_what, change, sentence) => {
   expect(unitFault({ ...plain, ...change })).toMatch(sentence);

@@ -1,4 +1,5 @@
 /** The C and C++ libraries of the host, and our native libraries on top of them. */
+import { messageOf } from "../../errors.ts";
 import { type Check, fail, ok } from "./check.ts";
 
 /**
@@ -53,9 +54,18 @@ export function libstdcxxCheck({ libstdcxx }: HostLibraries): Check {
   };
 }
 
-/** @param load loads every native library, as the service does; says how. */
+/** @param load loads every native library, as the service does; says how, or throws with a sentence and its mend. */
 export function nativeLibrariesCheck(load: () => string): Check {
-  return { name: "native libraries", run: () => ok(load()) };
+  return {
+    name: "native libraries",
+    run: () => {
+      try {
+        return ok(load());
+      } catch (error) {
+        return fail(messageOf(error), "the service does not start until they load");
+      }
+    },
+  };
 }
 
 /**

@@ -65,7 +65,7 @@ ${commandNames
 
 _imagesvc_first_words() {
   offers=any
-  if ((COMP_CWORD == 1)); then offers="words ${[...firstWords().keys()].join(" ")}"; fi
+  if ((COMP_CWORD == 1)); then offers="words ${[...firstWords().keys()].join(" ")} --version --help"; fi
   if ((COMP_CWORD == 2)); then
     case "\${COMP_WORDS[1]}" in
 ${groups()
@@ -94,7 +94,7 @@ _imagesvc() {
   done
   if [[ $cur == = ]]; then cur=; fi
   if [[ -n $flag ]]; then _imagesvc_value "$flag"
-  elif [[ -z $command && $cur == -* ]]; then command=serve; _imagesvc_flags; offers+=" --version"
+  elif ((COMP_CWORD == 1)) && [[ $cur == -* ]]; then _imagesvc_flags; offers+=" --version"
   elif [[ -z $command ]]; then _imagesvc_first_words
   elif [[ -z $isEnded && $cur == -* ]]; then _imagesvc_flags
   else _imagesvc_operand "$operand"
