@@ -9,6 +9,7 @@ import { encodeModel } from "../src/models/onnx/model-proto.ts";
 import type { TensorSource } from "../src/models/onnx/tensor-source.ts";
 import { textTower } from "../src/models/onnx/text-tower.ts";
 import type { ModelFiles } from "../src/models/prepared.ts";
+import { syncFolder } from "../src/native/sync-folder.ts";
 
 /**
  * Writes both towers around the tensors of one source, one tensor in memory at a time. What is there is
@@ -67,16 +68,6 @@ async function writeWhole(path: string, fill: (write: Write) => Promise<void>): 
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
-  }
-}
-
-/** Makes a rename outlast a power cut. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 }
 

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
+import { syncFolder } from "../native/sync-folder.ts";
 
 /** A file under way. */
 export interface PartialFile {
@@ -52,8 +53,7 @@ export async function openPartialFile(path: string, maxBytes: number): Promise<P
     place: async (target) => {
       await file.sync();
       await rename(path, target);
-      const folder = await open(dirname(target), "r");
-      await folder.sync().finally(() => folder.close());
+      await syncFolder(dirname(target));
     },
     close: () => file.close(),
   };

@@ -5,6 +5,7 @@ import { type FileHandle, open, readFile, readlink, rename, rm, stat } from "nod
 import { dirname, resolve } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { codeOf } from "../errors.ts";
+import { syncFolder } from "../native/sync-folder.ts";
 
 export interface EditOptions {
   /** How long another process that changes the file is waited for. */
@@ -69,12 +70,6 @@ async function takeOver(file: FileHandle, replaced: string): Promise<void> {
   const [own, { uid, gid, mode }] = await Promise.all([file.stat(), stat(replaced)]);
   if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid);
   await file.chmod(0o600 | (mode & 0o040));
-}
-
-/** The new name itself is on disk only then. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, constants.O_RDONLY);
-  await folder.sync().finally(() => folder.close());
 }
 
 /** What a path leads to. Bun's `realpath` finds nothing while another process replaces the file. */
