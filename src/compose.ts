@@ -9,10 +9,14 @@ import type { Config } from "./config.ts";
 import { createAdmission } from "./core/admission.ts";
 import { createEmbedder } from "./core/embed.ts";
 import { createTextEmbedder } from "./core/embed-text.ts";
+import { createRateLimiter } from "./core/rate-limit.ts";
+import { createShare, sharedBackend } from "./core/share.ts";
 import { createComparer } from "./core/similarity.ts";
 import { createApp } from "./http/app.ts";
 import type { Call } from "./http/call.ts";
+import { createHostGuard } from "./http/host.ts";
 import type { Lifecycle } from "./http/lifecycle.ts";
+import { createRateGuard, type RateGuard } from "./http/rate-limit.ts";
 import { createReaders } from "./http/readers.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { limits } from "./limits.ts";
@@ -22,9 +26,13 @@ import { createHub } from "./models/hub.ts";
 import type { HubCacheVariables } from "./models/hub-cache.ts";
 import { installedModel } from "./models/installed-model.ts";
 import { createSyntheticSupply, createWeightsSupply } from "./models/weights-supply.ts";
+import { parseTrustedProxies } from "./net/client-address.ts";
 import { parseFetchAllow } from "./net/fetch-allow.ts";
+import { isLoopbackHost } from "./net/loopback.ts";
+import { createJsonParser, type JsonParser } from "./sources/json-parser.ts";
 import { createAcquire } from "./sources/source.ts";
 import { createUrlSource } from "./sources/url.ts";
+import { createClockWatch } from "./store/clock-watch.ts";
 import type { Credentials } from "./store/credentials.ts";
 import { createDownloads, downloadsFault } from "./store/downloads.ts";
 import type { Folders } from "./store/folders.ts";
@@ -60,18 +68,20 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
   const { embedder, textEmbedder, batcher, clip, downloads } = composeEmbedder(
     config,
     surroundings,
+    shareOf(config.QUEUE_LIMIT),
   );
   const admission = createAdmission({
     maxArriving: limits.maxArriving,
-    maxArrivingBytes: limits.maxArrivingBytes,
+    maxHeldBytes: limits.maxHeldBytes,
     limit: config.QUEUE_LIMIT,
     expectedWaitMs: batcher.expectedWaitMs,
     maxWaitMs: config.REQUEST_TIMEOUT_MS,
   });
   const calls = new WeakMap<Request, Call>();
   const lifecycle: Lifecycle = { isDraining: false, isHandingOver: false };
-  const { MAX_BODY_BYTES: maxBodyBytes, MAX_IMAGE_BYTES: maxImageBytes } = config;
-  const readers = createReaders({ calls, admission, downloads, maxBodyBytes, maxImageBytes });
+  const sizes = { maxBodyBytes: config.MAX_BODY_BYTES, maxImageBytes: config.MAX_IMAGE_BYTES };
+  const jsonParser = composeJsonParser(surroundings.workerFiles);
+  const readers = createReaders({ calls, admission, downloads, jsonParser, ...sizes });
   const corsOrigins = config.CORS_ORIGINS;
   const { apiKeys } = surroundings.secrets;
   const app = createApp({
@@ -83,6 +93,8 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     lifecycle,
     corsOrigins,
     apiKeys,
+    hostGuard: createHostGuard(config.HOST, parseTrustedProxies(config.TRUSTED_PROXIES)),
+    rateGuard: composeRateGuard(config),
     localModel: clip.id,
   });
   const stopping = new AbortController();
@@ -109,7 +121,10 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
       await clip.load({ keepsTrying, signal: stopping.signal });
     },
     backends: embedder.backends,
-    checkWorkers: batcher.checkWorkers,
+    check: () => {
+      batcher.checkWorkers();
+      server?.checkDescriptors();
+    },
     reload: async () => {
       reloadSecrets(surroundings.secrets, log);
       warnOfAccess(config.HOST, surroundings.secrets, log);
@@ -121,30 +136,48 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
       const isDone = (await server?.stop(limits.drainTimeoutMs)) ?? true;
       if (!isDone) log.warn("requests were still under way at the deadline, and are cut");
       await server?.close();
+      await jsonParser.close();
       await batcher.close();
     },
   };
 }
 
+/** A third for those who wait for image hosts and one for those who wait for NVIDIA: neither fills the house. */
+function shareOf(queueLimit: number): number {
+  return Math.max(1, Math.floor(queueLimit / 3));
+}
+
 /**
  * Makes the core and what it needs, without HTTP: every model and the workers behind them.
  *
+ * @param sharePlaces requests that may wait for image hosts at once, and as many for NVIDIA.
  * @throws RangeError that names the faults of FETCH_ALLOW.
  */
-export function composeEmbedder(config: Config, surroundings: Surroundings) {
+export function composeEmbedder(
+  config: Config,
+  surroundings: Surroundings,
+  sharePlaces = Number.POSITIVE_INFINITY,
+) {
   const { MAX_IMAGE_BYTES: maxImageBytes, FETCH_TIMEOUT_MS: fetchTimeoutMs } = config;
   const allow = parseFetchAllow(config.FETCH_ALLOW);
   const urlSource = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
+  const { now } = processClock;
+  const fetching = createShare({ places: sharePlaces, whom: "image hosts", now });
   const downloads = createDownloads({
     directory: surroundings.folders.downloads,
     minFreeBytes: config.DOWNLOADS_MIN_FREE_BYTES,
   });
   const { batcher, clip, workerCount } = composeLocalModel(config, surroundings);
-  const backends = [clip, composeHostedModel(config, surroundings, batcher)];
+  const hosted = composeHostedModel(config, surroundings, batcher);
+  const asking = createShare({ places: sharePlaces, whom: "NVIDIA", now });
+  const backends = [clip, sharedBackend(hosted, asking)];
   const requestTimeoutMs = config.REQUEST_TIMEOUT_MS;
   const embedder = createEmbedder({
     backends,
-    acquire: createAcquire(urlSource, maxImageBytes),
+    acquire: createAcquire(
+      { open: (url, signal) => fetching.run(() => urlSource.open(url, signal)) },
+      maxImageBytes,
+    ),
     downloads,
     keepDownloads: config.DOWNLOADS_KEEP,
     requestTimeoutMs,
@@ -187,6 +220,17 @@ function composeLocalModel(config: Config, surroundings: Surroundings) {
   return { batcher, clip, workerCount };
 }
 
+/** Parses the bodies that would keep the main thread busy elsewhere. */
+function composeJsonParser({ json: filename }: Pick<WorkerFiles, "json">): JsonParser {
+  return createJsonParser({
+    filename,
+    maxInlineBytes: limits.maxJsonOnMainThreadBytes,
+    parseTimeoutMs: limits.jsonParseTimeoutMs,
+    timeoutMs: limits.jsonTimeoutMs,
+    idleMs: limits.jsonThreadIdleMs,
+  });
+}
+
 /** NV-DINOv2, behind the proxy where there is one. */
 function composeHostedModel(config: Config, surroundings: Surroundings, batcher: Batcher) {
   const { HTTPS_PROXY: url, NO_PROXY: noProxy, NVIDIA_BASE_URL: baseUrl } = config;
@@ -200,6 +244,14 @@ function composeHostedModel(config: Config, surroundings: Surroundings, batcher:
   });
 }
 
+/** Counts each client's requests, where RATE_LIMIT sets a limit. */
+function composeRateGuard({ RATE_LIMIT: limit, TRUSTED_PROXIES }: Config): RateGuard | undefined {
+  const trusted = parseTrustedProxies(TRUSTED_PROXIES);
+  if (limit === undefined) return undefined;
+  const maxClients = limits.maxCountedClients;
+  return createRateGuard(createRateLimiter({ limit, maxClients, now: processClock.now }), trusted);
+}
+
 /** Deletes kept images as the settings want it, from now on. */
 function composeRetention(config: Config, { folders, log }: Surroundings): Retention {
   return startRetention({
@@ -207,6 +259,12 @@ function composeRetention(config: Config, { folders, log }: Surroundings): Reten
     rule: { maxAgeMs: config.DOWNLOADS_MAX_AGE, maxBytes: config.DOWNLOADS_MAX_BYTES },
     maxHeld: limits.maxPruned,
     intervalMs: limits.retentionIntervalMs,
+    clockWatch: createClockWatch({
+      wallClock: Date.now,
+      now: processClock.now,
+      toleranceMs: limits.clockToleranceMs,
+      doubtMs: limits.clockDoubtMs,
+    }),
     log,
   });
 }
@@ -214,8 +272,7 @@ function composeRetention(config: Config, { folders, log }: Surroundings): Reten
 /** Says who may call, where that may not be what the operator had in mind. */
 function warnOfAccess(host: string, { apiKeys }: Credentials, log: Log): void {
   const keys = apiKeys();
-  const isLoopback = host === "localhost" || host === "::1" || host.startsWith("127.");
-  if (keys === undefined && !isLoopback) {
+  if (keys === undefined && !isLoopbackHost(host)) {
     log.warn("everyone who reaches this address may use the service", { host });
   }
   if (keys?.size === 0) {
@@ -276,8 +333,11 @@ export interface Service {
   load(keepsTrying?: boolean): Promise<void>;
   /** The models, and how each is. */
   readonly backends: readonly Pick<ImageBackend, "exactId" | "state">[];
-  /** Asks every idle worker for a sign of life; `onWorkerLost` tells of one that gives none. */
-  checkWorkers(): void;
+  /**
+   * To be called now and then: asks every idle worker for a sign of life (`onWorkerLost` tells of one that gives
+   * none), and makes room for connections where no file descriptor is left.
+   */
+  check(): void;
   /** Reads the files of secrets again; nothing under way is touched. Never throws: the log says how it went. */
   reload(): Promise<void>;
   /** Takes no more work, finishes what is under way, and ends the workers. */

@@ -56,6 +56,26 @@ function duration(row: Row<number>) {
   });
 }
 
+const rateWindowsS = { s: 1, m: 60, h: 3600 } as const;
+
+/** How often each client may ask: `requests` in any order within `windowS` seconds. */
+export interface RateLimit {
+  readonly requests: number;
+  readonly windowS: (typeof rateWindowsS)[keyof typeof rateWindowsS];
+}
+
+/** A rate such as `100/m`; undefined for none. */
+function rate(row: Pick<Row<RateLimit>, "doc">) {
+  const allowed = "off, or requests per second, minute or hour such as 10/s, 100/m or 5000/h";
+  const off = { doc: row.doc, fallback: undefined, shownDefault: "off" };
+  return setting<RateLimit | undefined>(off, (input) => {
+    if (input === "off" || input === "0") return { value: undefined };
+    const [, count, unit] = /^([1-9]\d{0,5})\/([smh])$/.exec(input) ?? [];
+    if (unit !== "s" && unit !== "m" && unit !== "h") return { allowed };
+    return { value: { requests: Number(count), windowS: rateWindowsS[unit] } };
+  });
+}
+
 function text(row: Row<string>, options: { readonly secret?: boolean } = {}) {
   return setting<string>(row, (value) => ({ value }), options.secret ?? false);
 }
@@ -237,6 +257,15 @@ export const settings = {
     shownDefault: "none",
     doc: "File of API keys, made by `imagesvc keys add`; otherwise systemd's `$CREDENTIALS_DIRECTORY/api_keys`. With it every request for vectors needs a key.",
   }),
+  RATE_LIMIT: rate({
+    doc: "How often one client may ask for vectors: `10/s`, `100/m` or `5000/h`, each of them at once if it likes; then 429. A client is an API key; without keys an IPv4 address or an IPv6 /64.",
+  }),
+  TRUSTED_PROXIES: list({
+    fallback: [],
+    each: /^[0-9A-Fa-f.:/]+$/,
+    allowed: "addresses or CIDRs, separated by commas",
+    doc: "Addresses and CIDRs of your own proxies, whose `X-Forwarded-For` is believed.",
+  }),
   CORS_ORIGINS: list({
     fallback: ["http://localhost:3000", "http://localhost:5173"],
     each: /^(\*|https?:\/\/[^\s/]+)$/,
@@ -284,7 +313,7 @@ export const settings = {
     fallback: 64,
     min: 0,
     max: 10_000,
-    doc: "Requests for vectors that may be under way at once: fetching, waiting or in a worker. One more is refused with 503.",
+    doc: "Requests for vectors that may be under way at once: fetching, waiting or in a worker. One more is refused with 503, and so is one that would wait for image hosts, or for NVIDIA, where a third of the places does already.",
   }),
   REQUEST_TIMEOUT_MS: integer({
     fallback: 60_000,

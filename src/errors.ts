@@ -45,7 +45,7 @@ export const problems = {
     status: 403,
     title: "This web page may not call the service",
     explanation:
-      "A browser sent the request from an origin that is not listed. The operator lists front ends in CORS_ORIGINS.",
+      "A browser sent the request from an origin that is not listed: the operator lists front ends in CORS_ORIGINS. Or a service that listens on loopback was called by another name than localhost, as a rebound web page does: the operator names proxies in TRUSTED_PROXIES.",
   },
   "not-found": {
     status: 404,
@@ -67,7 +67,7 @@ export const problems = {
     status: 413,
     title: "The image has too many pixels",
     explanation:
-      "Images are limited by MAX_PIXELS, before they are decoded. Send a smaller picture.",
+      "Images are limited by MAX_PIXELS, before they are decoded; AVIF, WebP and progressive JPEG have lower limits. Send a smaller picture.",
   },
   "unsupported-media-type": {
     status: 415,
@@ -95,6 +95,12 @@ export const problems = {
     title: "The image is truncated or corrupt",
     explanation:
       "The file starts like an image but cannot be decoded whole. Send it again, complete.",
+  },
+  "rate-limited": {
+    status: 429,
+    title: "The client has reached its limit of requests",
+    explanation:
+      "Come back after the seconds in Retry-After; the headers RateLimit-Policy and RateLimit tell the limit and what is left of it. The operator sets it with RATE_LIMIT.",
   },
   "internal-error": {
     status: 500,

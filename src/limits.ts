@@ -2,26 +2,36 @@
 export const limits = {
   /** Images that one inference takes at most: beyond it throughput no longer grows. */
   maxBatch: 8,
-  /** Characters of base64 from which decoding is worth a turn of the event loop of its own. */
-  longTextChars: 1_000_000,
   /** Redirects that an image fetch follows. */
   maxRedirects: 5,
+  /** Longest silence of an image's host: before its answer's head, name look-up included, and between two pieces of body. */
+  fetchSilenceMs: 8_000,
+  /** Host names of image URLs that are looked up at once. */
+  maxNameLookUps: 1024,
   /** Characters of an image URL. */
   maxUrlChars: 8192,
   /** Characters of a `filename` that are echoed back. */
   maxFilenameChars: 255,
   /** Characters of a `filename` that are looked at for that. */
   maxFilenameLookChars: 8192,
+  /** Characters of a model's name. */
+  maxModelChars: 100,
   /** Characters of a client's `X-Request-Id` that are believed. */
   maxRequestIdChars: 128,
   /** Uploads up to this many bytes stay in memory; larger ones go to disk as they arrive. */
   maxUploadInMemoryBytes: 256 * 1024,
+  /** Clients whose requests are counted at once, some 150 bytes each. */
+  maxCountedClients: 100_000,
   /** Bytes of one text field of a form. */
   maxFormFieldBytes: 64 * 1024,
   /** Parts of a multipart form. */
   maxFormParts: 32,
   /** Workers that are started where WORKERS does not say. */
   maxDefaultWorkers: 4,
+  /** Longest time that one image may take to decode: `maxBatch` of them stay below `hangTimeoutMs`. */
+  decodeTimeoutMs: 20_000,
+  /** Scans of a progressive JPEG: ten are usual, and each goes over the whole image. */
+  maxJpegScans: 100,
   /** A worker's task that takes longer hangs in native code. */
   hangTimeoutMs: 180_000,
   /** Longest wait for a worker to load its model and run it once. */
@@ -44,6 +54,16 @@ export const limits = {
   maxUrlBodyBytes: 256 * 1024,
   /** Brackets and commas of a JSON body. */
   maxJsonValues: 10_000,
+  /** Levels of a JSON body, one inside the other. */
+  maxJsonDepth: 64,
+  /** JSON bodies up to this many bytes are parsed on the main thread, in less than 1 ms. */
+  maxJsonOnMainThreadBytes: 256 * 1024,
+  /** The thread for larger ones ends after so long without one, and gives its memory back. */
+  jsonThreadIdleMs: 30_000,
+  /** A JSON body that is not parsed by then never will be: the largest takes a tenth of a second. */
+  jsonParseTimeoutMs: 10_000,
+  /** Longest time from the last byte of a JSON body until it is parsed, its wait for others included. */
+  jsonTimeoutMs: 30_000,
   /** Texts of one request for their vectors. */
   maxTexts: 256,
   /** Texts that one image is compared with. */
@@ -54,8 +74,8 @@ export const limits = {
   maxTextJsonValues: 65_536,
   /** Requests whose body is arriving at once. */
   maxArriving: 512,
-  /** Bytes of arriving bodies that are held in memory at once: those that go to disk do not count. */
-  maxArrivingBytes: 512 * 1024 * 1024,
+  /** Bytes of bodies and fetched images that are held in memory at once: uploads that go to disk do not count. */
+  maxHeldBytes: 512 * 1024 * 1024,
   /** Bytes of JSON around an image in base64, beside one and a half times the image's own. */
   maxJsonFrameBytes: 64 * 1024,
   /** Longest time that a body may take to arrive. */
@@ -66,6 +86,10 @@ export const limits = {
   keysLockTimeoutMs: 5_000,
   /** Least pause between two looks for kept images whose time is over. */
   retentionIntervalMs: 60_000,
+  /** A step of the host's clock that means nothing: less than any age that one would keep images for. */
+  clockToleranceMs: 10 * 60_000,
+  /** How long a clock that was set ahead is doubted, so that somebody can set it right before images go for their age. */
+  clockDoubtMs: 24 * 3_600_000,
   /** Oldest images that one such look remembers to delete where there are too many bytes. */
   maxPruned: 10_000,
   /** How long the address is kept at least once another instance has it: handshakes that began here end here. */

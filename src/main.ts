@@ -2,7 +2,7 @@
 
 import { fstatSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { createWorker } from "./backends/pool.ts";
+import { createWorker, type Worker } from "./backends/pool.ts";
 import { type Invocation, parseArguments, type Request } from "./cli/arguments.ts";
 import type { CommandCall, Environment } from "./cli/command-call.ts";
 import { type CommandName, commands } from "./cli/commands.ts";
@@ -29,6 +29,7 @@ import { chooseFormat, createLog, type Log } from "./log.ts";
 import { catalog, isLocalModelId } from "./models/catalog.ts";
 import { describeNativeLoad, loadNativeLibraries } from "./native/libraries.ts";
 import { workerFiles } from "./native/worker-files.ts";
+import { findTrustedProxiesFaults } from "./net/client-address.ts";
 import { findFetchAllowFaults } from "./net/fetch-allow.ts";
 import { openCredentials } from "./store/credentials.ts";
 import { foldersOf } from "./store/folders.ts";
@@ -75,8 +76,8 @@ const runs: Readonly<Record<CommandName, Run>> = {
   embed: (call) => runEmbed(call, (given: Given) => composeNow(call, given)),
   search: (call) => runSearch(call, (given: Given) => composeNow(call, given)),
   "models list": (call) => runModelsList(call),
-  "models pull": (call) => runModelsPull(call),
-  "models import": (call) => runModelsImport(call),
+  "models pull": (call) => runModelsPull(call, catalog, () => startWorker(call)),
+  "models import": (call) => runModelsImport(call, catalog, () => startWorker(call)),
   "models verify": (call) => runModelsVerify(call, catalog, verifyTools(call)),
   "models remove": (call) => runModelsRemove(call),
   "downloads list": runDownloadsList,
@@ -120,7 +121,14 @@ function readSettings(...given: Parameters<typeof parseConfig>) {
   const parsed = parseConfig(...given);
   const { config, faults } =
     "faults" in parsed ? { ...parsed, config: parsed.mended } : { ...parsed, faults: [] };
-  return { config, faults: [...faults, ...findFetchAllowFaults(config.FETCH_ALLOW)] };
+  return {
+    config,
+    faults: [
+      ...faults,
+      ...findFetchAllowFaults(config.FETCH_ALLOW),
+      ...findTrustedProxiesFaults(config.TRUSTED_PROXIES),
+    ],
+  };
 }
 
 /** What the parts of a service need of this process. */
@@ -139,6 +147,12 @@ function composeNow(call: CommandCall, given: Given) {
   const here = surround(call, given);
   here.prepareThreads();
   return composeEmbedder(call.config, here);
+}
+
+/** Starts a worker that holds no model. @throws Error with one sentence where native libraries cannot be loaded. */
+function startWorker(call: CommandCall): Worker {
+  surround(call, { onWorkerLost: () => {} }).prepareThreads();
+  return createWorker(workerFiles);
 }
 
 /** What runs any model of the catalogue, whichever the settings name. */

@@ -1,19 +1,47 @@
-import { open } from "node:fs/promises";
 import sharp, { type Metadata, type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, ImageFacts } from "../src/backends/protocol.ts";
-import { Problem } from "../src/errors.ts";
+import { messageOf, Problem } from "../src/errors.ts";
+import { countTilePixels } from "../src/image/avif-tiles.ts";
 import { cmykToRgb } from "../src/image/cmyk.ts";
-import { parseOrientation, type StoredPixels } from "../src/image/orientation.ts";
+import { planDecode } from "../src/image/decode-plan.ts";
+import { type JpegScans, readJpegScans } from "../src/image/jpeg-scans.ts";
+import {
+  type Orientation,
+  parseOrientation,
+  type StoredPixels,
+  turnOf,
+} from "../src/image/orientation.ts";
 import type { ImageFormat } from "../src/image/signature.ts";
 import { signatureBytes, sniffFormat } from "../src/image/signature.ts";
+import { cutStrips, type Strip } from "../src/image/strips.ts";
+import { limits } from "../src/limits.ts";
+import { digest, giveBack, readAll, readHead } from "./image-bytes.ts";
 
 /** Pixels in a buffer of their own, and what is known of the bytes that they were read from. */
 export interface DecodedImage extends StoredPixels {
   readonly facts: ImageFacts;
 }
 
-/** Bytes of a file that are hashed at a time. */
-const digestPieceBytes = 256 * 1024;
+/** An image whose header is known, and whose pixels can be read. */
+export interface OpenedImage {
+  /** Pixels as stored. */
+  readonly width: number;
+  readonly height: number;
+  readonly orientation: Orientation;
+  readonly facts: ImageFacts;
+  /**
+   * The image in the parts in which it is to be read: whole, or where that would take too much memory
+   * in strips, whole columns where the image lies on its side. Each costs a decoding of its own.
+   */
+  readonly strips: readonly Strip[];
+  /**
+   * Decodes a part of the image.
+   *
+   * @returns uint8, [height, width, 3], in a buffer of its own.
+   * @throws Problem `undecodable-image` when the bytes are cut short or corrupt, or take too long.
+   */
+  readStrip(strip: Strip): Promise<Uint8Array>;
+}
 
 /** libvips's readers of the formats that are decoded; HEIF is AVIF's container. */
 const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"].flatMap((name) => [
@@ -42,48 +70,123 @@ export function configureSharp(): void {
 }
 
 /**
- * Decodes the first frame of an image to the pixels that the reference sees: alpha dropped, palette
+ * Opens an image, to decode its first frame to the pixels that the reference sees: alpha dropped, palette
  * expanded, gray replicated, colour profiles ignored, CMYK by formula. Two things differ on purpose:
  * the orientation is to be applied unless told otherwise, and 16-bit samples keep their high byte, also
  * in gray, which Pillow turns white. The pixels stay as they are stored, since turning them here would
  * need as much memory again.
  *
- * @param image is only read: `memory` bytes may be transferred once the promise is settled.
+ * @param image is only read: `memory` bytes may be transferred once nothing is being read.
+ * @param timeoutMs how long everything may take, from now on. It is looked at between rows: what a reader
+ *   does before its first row, seconds at most, is not interrupted.
  * @throws Problem `unsupported-image` when the signature is not one of a decoded format,
- *   `too-many-pixels` by the header alone, `undecodable-image` when the bytes are cut short or corrupt.
+ *   `too-many-pixels` by the header alone, `undecodable-image` when that is cut short or corrupt.
  */
-export async function decodeImage(
+export async function openImage(
   image: ImageBytes,
   options: DecodeOptions,
-): Promise<DecodedImage> {
+  timeoutMs: number = limits.decodeTimeoutMs,
+): Promise<OpenedImage> {
+  const deadlineMs = performance.now() + timeoutMs;
   const format = await readFormat(image);
   const picture = openPicture(image);
   const header = await picture.metadata().catch((error) => refuse(format, error));
   const { width, height } = header;
-  if (width * height > options.maxPixels) {
-    throw new Problem(
-      "too-many-pixels",
-      `The image has ${width}×${height} pixels, more than the limit of ${options.maxPixels}: send a smaller one.`,
-    );
-  }
+  const strips = await planStrips(image, format, header, options);
   // A TIFF's orientation is part of how its rows are stored: Pillow applies it while it loads.
   const isTurned = options.orientation === "apply" || format === "tif";
   const orientation = isTurned ? parseOrientation(header.orientation) : 1;
-  const rgb = await readPixels(picture, header).catch((error) => refuse(format, error));
-  const facts = { sha256: await digest(image), format, width, height };
+  return {
+    width,
+    height,
+    orientation,
+    facts: { sha256: await digest(image), format, width, height },
+    strips: cutStrips(header, strips, turnOf(orientation).isTransposed),
+    readStrip: async (strip) => {
+      const isWhole = strip.width === width && strip.height === height;
+      const source = isWhole ? picture : openPicture(image).extract(strip);
+      const remainingMs = deadlineMs - performance.now();
+      if (remainingMs <= 0) refuseSlow();
+      source.timeout({ seconds: Math.ceil(remainingMs / 1000) });
+      return await readPixels(source, header).catch((error) => refuse(format, error));
+    },
+  };
+}
+
+/** Decodes a whole image, whatever memory that takes. @throws Problem as {@link openImage} does. */
+export async function decodeImage(
+  image: ImageBytes,
+  options: DecodeOptions,
+): Promise<DecodedImage> {
+  const { width, height, orientation, facts, readStrip } = await openImage(image, options);
+  const rgb = await readStrip({ left: 0, top: 0, width, height });
   return { rgb, width, height, orientation, facts };
 }
 
 async function readFormat(image: ImageBytes): Promise<ImageFormat> {
-  const head =
-    image.kind === "memory"
-      ? image.bytes.subarray(0, signatureBytes)
-      : await Bun.file(image.path).slice(0, signatureBytes).bytes();
-  const sniffed = sniffFormat(head);
+  const sniffed = sniffFormat(await readHead(image, signatureBytes));
   if (typeof sniffed === "string") return sniffed;
   throw new Problem(
     "unsupported-image",
     `This is ${sniffed.unsupported}; JPEG, PNG, WebP, GIF, AVIF and TIFF are decoded.`,
+  );
+}
+
+const noScans: JpegScans = { scans: 0, coefficientsPerPixel: 0 };
+
+async function readScans(image: ImageBytes): Promise<JpegScans> {
+  const bytes = await readAll(image);
+  const scans = readJpegScans(bytes);
+  if (image.kind === "file") giveBack(bytes);
+  return scans;
+}
+
+/** @returns in how many strips the image is read. @throws Problem when it is not to be read. */
+async function planStrips(
+  image: ImageBytes,
+  format: ImageFormat,
+  header: Metadata,
+  { maxPixels }: DecodeOptions,
+): Promise<number> {
+  const { width, height } = header;
+  const size = `${width}×${height} pixels`;
+  if (width * height > maxPixels) {
+    throw new Problem(
+      "too-many-pixels",
+      `The image has ${size}, more than the limit of ${maxPixels}: send a smaller one.`,
+    );
+  }
+  const tilePixels = format === "avif" ? countTilePixels(await readAll(image)) : 0;
+  if (tilePixels > maxPixels) {
+    throw new Problem(
+      "too-many-pixels",
+      `The image has ${size}, put together from tiles of ${tilePixels} in all, more than the limit of ${maxPixels}: save it anew, without tiles.`,
+    );
+  }
+  // libvips calls a JPEG progressive when it has several scans.
+  const isInterlaced = header.isProgressive === true;
+  const hasScans = format === "jpg" && isInterlaced;
+  const { scans, coefficientsPerPixel } = hasScans ? await readScans(image) : noScans;
+  if (scans > limits.maxJpegScans) {
+    throw new Problem(
+      "undecodable-image",
+      `The JPEG has ${scans} scans, more than the limit of ${limits.maxJpegScans}: save it anew, without progressive scans.`,
+    );
+  }
+  const pixels = {
+    width,
+    height,
+    channels: header.channels,
+    bytesPerSample: header.depth === "uchar" ? 1 : 2,
+    isCmyk: header.space === "cmyk",
+    isInterlaced,
+    coefficientsPerPixel,
+  };
+  const plan = planDecode(format, pixels, maxPixels);
+  if ("strips" in plan) return plan.strips;
+  throw new Problem(
+    "too-many-pixels",
+    `The image has ${size}, more than the limit of ${plan.maxPixels} for ${formatNames[format]} of its kind, which takes more memory than others: send a smaller one, or a plain JPEG.`,
   );
 }
 
@@ -128,6 +231,7 @@ function keepHighBytes(samples: Uint8Array): Uint8Array {
 
 /** What sharp says may hold a path, so it goes to the log alone. */
 function refuse(format: ImageFormat, cause: unknown): never {
+  if (/^timeout: /m.test(messageOf(cause))) refuseSlow(cause);
   throw new Problem(
     "undecodable-image",
     `The bytes start like ${formatNames[format]} but are truncated or corrupt: send the complete file again.`,
@@ -135,19 +239,10 @@ function refuse(format: ImageFormat, cause: unknown): never {
   );
 }
 
-/** SHA-256 in lower-case hex; a file goes piece by piece through the same memory. */
-async function digest(image: ImageBytes): Promise<string> {
-  const hasher = new Bun.CryptoHasher("sha256");
-  if (image.kind === "memory") return hasher.update(image.bytes).digest("hex");
-  const file = await open(image.path);
-  try {
-    const piece = new Uint8Array(digestPieceBytes);
-    for (;;) {
-      const { bytesRead } = await file.read(piece);
-      if (bytesRead === 0) return hasher.digest("hex");
-      hasher.update(piece.subarray(0, bytesRead));
-    }
-  } finally {
-    await file.close();
-  }
+function refuseSlow(cause?: unknown): never {
+  throw new Problem(
+    "undecodable-image",
+    `The image takes more than ${limits.decodeTimeoutMs / 1000} s to decode: send a smaller or simpler one.`,
+    { cause },
+  );
 }

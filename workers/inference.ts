@@ -16,7 +16,8 @@ import type {
   TextOutcome,
 } from "../src/backends/protocol.ts";
 import { Problem } from "../src/errors.ts";
-import { configureSharp, decodeImage } from "./decode.ts";
+import { yieldToMainThread } from "../src/native/thread-priority.ts";
+import { configureSharp, openImage } from "./decode.ts";
 import { readModelInputs } from "./model-inputs.ts";
 import { prepareModel } from "./prepare-model.ts";
 import { createPreprocess, type Preprocess } from "./preprocess.ts";
@@ -56,7 +57,7 @@ function createHandlers(): Handlers {
       }
       return { warmUpMs: performance.now() - startedMs };
     },
-    "write-model": ({ model }) => prepareModel(model),
+    "write-model": ({ model, stop }) => prepareModel(model, stop),
     "embed-images": ({ images, decode }) => {
       if (loaded === undefined) throw new Error("embed-images before a warm-up with a model");
       return embedImages(loaded, images, decode);
@@ -123,8 +124,9 @@ async function decodeInto(
   const startedMs = performance.now();
   const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
   try {
-    const { facts, ...picture } = await decodeImage(image, options);
-    preprocess(picture, pixelValues, offset);
+    const opened = await openImage(image, options);
+    await preprocess(opened, pixelValues, offset);
+    const { facts } = opened;
     return { ...bytes, facts, timings: { decodeMs: performance.now() - startedMs, inferMs: 0 } };
   } catch (error) {
     const timings = { decodeMs: performance.now() - startedMs, inferMs: 0 };
@@ -132,6 +134,8 @@ async function decodeInto(
   }
 }
 
+// Before onnxruntime starts its threads: they inherit it.
+yieldToMainThread();
 const handlers = createHandlers();
 
 /** Entry point for piscina: runs one task and gives its buffers back by transfer. */

@@ -9,7 +9,7 @@ import type {
 import { createClipTokenizer } from "../src/text/clip-tokenizer.ts";
 import { parseVocabulary } from "../src/text/clip-vocabulary.ts";
 import { loadClipMerges } from "./clip-merges.ts";
-import { decodeImage } from "./decode.ts";
+import { openImage } from "./decode.ts";
 import { createPreprocess, type Preprocess } from "./preprocess.ts";
 import { problemMessage } from "./problem-message.ts";
 
@@ -44,10 +44,10 @@ async function readImageInput(
 ): Promise<ImageInput | { readonly problem: ProblemMessage }> {
   const pixelValues = new Float32Array(3 * side * side);
   try {
-    const { facts, ...picture } = await decodeImage(image, decode);
-    preprocess(picture, pixelValues, 0);
+    const opened = await openImage(image, decode);
+    await preprocess(opened, pixelValues, 0);
     const hash = new Bun.CryptoHasher("sha256").update(new Uint8Array(pixelValues.buffer));
-    return { facts, pixelValuesSha256: hash.digest("hex") };
+    return { facts: opened.facts, pixelValuesSha256: hash.digest("hex") };
   } catch (error) {
     return { problem: problemMessage(error) };
   }

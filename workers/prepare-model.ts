@@ -3,6 +3,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import type { ModelToWrite, TowerSource, WrittenModel } from "../src/backends/protocol.ts";
+import { codeOf } from "../src/errors.ts";
 import {
   type CheckedFile,
   type CheckedFiles,
@@ -11,8 +12,12 @@ import {
   readCheckedFiles,
   writeCheckedFiles,
 } from "../src/models/checked-files.ts";
+import { spaceLack } from "../src/models/disk-space.ts";
+import type { ClipArchitecture } from "../src/models/onnx/architecture.ts";
+import type { TensorSource } from "../src/models/onnx/tensor-source.ts";
 import { type ModelFiles, modelFilesIn } from "../src/models/prepared.ts";
 import {
+  bytesToWrite,
   dataPathsOf,
   isFrom,
   type PreparedState,
@@ -31,29 +36,60 @@ type TensorOrigin = Exclude<TowerSource, { kind: "onnx" }>;
 /** How often a process looks whether the one that writes is done. */
 const lockPollMs = 250;
 
+/** Called again and again. @throws Error once nobody wants the model any more. */
+type GoOn = () => void;
+
 /**
  * Makes a model ready to run. What is unchanged since it was made is not read; what looks changed is
  * hashed, and made anew from the weights where it is not what was made.
  *
+ * @param stop one number: anything but 0 ends the work, between two tensors or two pieces of a file.
  * @returns the towers, or one sentence about why there are none.
- * @throws Error of the file system, such as a full disk, or of weights that are no such model; nothing
- *   half-written stays under a final name.
+ * @throws Error of the file system, of weights that are no such model, or once it was stopped; nothing
+ *   half-written stays.
  */
-export async function prepareModel({ folder, from }: ModelToWrite): Promise<WrittenModel> {
+export async function prepareModel(
+  { folder, from }: ModelToWrite,
+  stop?: Int32Array<SharedArrayBuffer>,
+): Promise<WrittenModel> {
+  const goOn = () => {
+    if (stop !== undefined && Atomics.load(stop, 0) !== 0) throw new Error("it was stopped");
+  };
   if (from.kind === "onnx") return await checkExport(folder, from);
+  try {
+    return await prepareTowers(folder, from, goOn);
+  } catch (error) {
+    if (!["ENOSPC", "EDQUOT"].includes(codeOf(error))) throw error;
+    return noSpace("the disk of MODELS_DIR is full: free space");
+  }
+}
+
+async function prepareTowers(
+  folder: string,
+  from: TensorOrigin,
+  goOn: GoOn,
+): Promise<WrittenModel> {
   const files = modelFilesIn(folder);
-  if (await isReady(folder, files, from)) return await withWarning(folder, files, from);
+  if (await isReady(folder, files, from, goOn)) {
+    return await withWarning(folder, files, from, goOn);
+  }
   if (from.kind === "weights" && from.path === undefined) return { unavailable: whyNone(files) };
   await mkdir(folder, { recursive: true });
-  await using _lock = await lock(`${folder}.lock`);
+  await using _lock = await lock(`${folder}.lock`, goOn);
   // Whoever had the lock may have done it all.
   if ((await stateOf(files, from)) === "complete") return files;
   await sweep(folder);
-  const made = await write(files, from);
+  const lack = await spaceLack(folder, await bytesToWrite(files, from.architecture));
+  if (lack !== undefined) return noSpace(lack);
+  const made = await write(files, from, goOn);
   if ("unavailable" in made) return made;
-  const towers = await checkAll(dataPathsOf(files));
+  const towers = await checkAll(dataPathsOf(files), goOn);
   await writeCheckedFiles(folder, { ...made.weights, ...towers });
   return files;
+}
+
+function noSpace(why: string): WrittenModel {
+  return { unavailable: `The model could not be written: ${why}.`, mayPass: true };
 }
 
 function stateOf(files: ModelFiles, from: TensorOrigin): Promise<PreparedState> {
@@ -65,12 +101,17 @@ function digestOf(from: TensorOrigin): string | undefined {
 }
 
 /** Whether the towers are those that were made: they look so, or their bytes say so. */
-async function isReady(folder: string, files: ModelFiles, from: TensorOrigin): Promise<boolean> {
+async function isReady(
+  folder: string,
+  files: ModelFiles,
+  from: TensorOrigin,
+  goOn: GoOn,
+): Promise<boolean> {
   const state = await stateOf(files, from);
   if (state !== "changed") return state === "complete";
   const record = await readCheckedFiles(folder);
   if (!isFrom(record, digestOf(from))) return false;
-  const now = await checkAll(dataPathsOf(files));
+  const now = await checkAll(dataPathsOf(files), goOn);
   if (!Object.entries(now).every(([name, { sha256 }]) => record[name]?.sha256 === sha256)) {
     return false;
   }
@@ -79,9 +120,9 @@ async function isReady(folder: string, files: ModelFiles, from: TensorOrigin): P
   return true;
 }
 
-async function checkAll(paths: readonly string[]): Promise<CheckedFiles> {
+async function checkAll(paths: readonly string[], goOn: GoOn): Promise<CheckedFiles> {
   const checked: Record<string, CheckedFile> = {};
-  for (const path of paths) checked[basename(path)] = await checkFile(path);
+  for (const path of paths) checked[basename(path)] = await checkFile(path, { onRead: goOn });
   return checked;
 }
 
@@ -90,11 +131,12 @@ async function withWarning(
   folder: string,
   files: ModelFiles,
   from: TensorOrigin,
+  goOn: GoOn,
 ): Promise<WrittenModel> {
   if (from.kind !== "weights" || from.path === undefined) return files;
   const record = await readCheckedFiles(folder);
   if (await looksUnchanged(from.path, record[weightsEntry])) return files;
-  const now = await checkFile(from.path);
+  const now = await checkFile(from.path, { onRead: goOn });
   if (now.sha256 !== from.sha256) {
     return {
       ...files,
@@ -113,15 +155,18 @@ function whyNone({ imageTower }: ModelFiles): string {
 async function write(
   files: ModelFiles,
   from: TensorOrigin,
+  goOn: GoOn,
 ): Promise<{ readonly weights: CheckedFiles } | { readonly unavailable: string }> {
+  const writeTowers = (architecture: ClipArchitecture, tensors: TensorSource) =>
+    writeModel(files, architecture, whileWanted(tensors, goOn));
   if (from.kind === "seed") {
-    await writeModel(files, from.architecture, seededTensors("imagesvc"));
+    await writeTowers(from.architecture, seededTensors("imagesvc"));
     return { weights: {} };
   }
   const { path, bytes, sha256, architecture } = from;
   if (path === undefined) return { unavailable: whyNone(files) };
   const name = basename(path);
-  const checked = await checkFile(path);
+  const checked = await checkFile(path, { onRead: goOn });
   if (checked.bytes !== bytes) {
     return {
       unavailable: `${name} has ${checked.bytes} bytes instead of ${bytes}: copy it again.`,
@@ -131,14 +176,25 @@ async function write(
     return { unavailable: `${name} is not the file that it should be: copy it again.` };
   }
   using file = accessFile(path);
-  await writeModel(files, architecture, parseSafetensors(file));
+  await writeTowers(architecture, parseSafetensors(file));
   if (await looksUnchanged(path, checked)) return { weights: { [weightsEntry]: checked } };
   return { unavailable: `${name} changed while it was read: copy it again.` };
 }
 
+/** Tensors that are read for as long as somebody wants the model. */
+function whileWanted(tensors: TensorSource, goOn: GoOn): TensorSource {
+  return {
+    read: (name, shape) => {
+      goOn();
+      return tensors.read(name, shape);
+    },
+  };
+}
+
 /** Waits until no other process makes the same model. */
-async function lock(path: string): Promise<AsyncDisposable> {
+async function lock(path: string, goOn: GoOn): Promise<AsyncDisposable> {
   for (;;) {
+    goOn();
     const held = await tryLockFile(path);
     if (held !== undefined) return held;
     await wait(lockPollMs);

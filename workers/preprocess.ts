@@ -1,31 +1,41 @@
 import type { PixelInput } from "../src/backends/protocol.ts";
-import type { StoredPixels } from "../src/image/orientation.ts";
-import { createResampler } from "../src/image/resample.ts";
+import { createStripResampler } from "../src/image/resample.ts";
 import { normalizedLevels, rgbToPixelValues } from "../src/image/tensor.ts";
+import { trimHeap } from "../src/native/heap.ts";
+import type { OpenedImage } from "./decode.ts";
+import { giveBack } from "./image-bytes.ts";
+
+/** Pixels from which what each decoding leaves behind is worth the time to give back. */
+const trimPixels = 16_000_000;
 
 /**
- * Writes an image as CLIP's input: upright, short side to `side`, centre cropped, normalised. It takes
- * the pixels: their memory is given back at once, since 100 megapixels should not wait for a collection
- * of garbage, and `image.rgb` is empty afterwards.
+ * Reads an image and writes it as CLIP's input: upright, short side to `side`, centre cropped,
+ * normalised. The memory of what was read is given back at once, since 100 megapixels should not wait
+ * for a collection of garbage. One image at a time.
  *
  * @param out float32, [batch, 3, side, side]; one image's planes are written.
  * @param offset where in `out` they start.
- * @throws RangeError when `out` has no room for the image at `offset`.
+ * @throws Problem when the image cannot be read; RangeError when `out` has no room for it at `offset`.
  */
-export type Preprocess = (image: StoredPixels, out: Float32Array, offset: number) => void;
+export type Preprocess = (
+  image: Omit<OpenedImage, "facts">,
+  out: Float32Array,
+  offset: number,
+) => Promise<void>;
 
 /** Makes a preprocessor, which keeps some MB for its next images. */
 export function createPreprocess({ side, ...normalization }: PixelInput): Preprocess {
-  const resample = createResampler(side);
+  const startResampling = createStripResampler(side);
   const levels = normalizedLevels(normalization);
-  return (image, out, offset) => {
-    const crop = resample(image);
-    giveBack(image.rgb);
-    rgbToPixelValues(crop, levels, out, offset);
+  return async (image, out, offset) => {
+    const resampling = startResampling(image);
+    const isLarge = image.width * image.height >= trimPixels;
+    for (const strip of image.strips) {
+      const rgb = await image.readStrip(strip);
+      resampling.add(strip, rgb);
+      giveBack(rgb);
+      if (isLarge) trimHeap();
+    }
+    rgbToPixelValues(resampling.finish(), levels, out, offset);
   };
-}
-
-/** Frees the buffer under a view: what was moved to a buffer of no bytes is nowhere. */
-function giveBack({ buffer }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }

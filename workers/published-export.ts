@@ -55,7 +55,9 @@ async function runOnce({ files, architecture }: Export): Promise<string | undefi
   const { side } = vision;
   try {
     const image = await createSession({ ...files, dimensions, side, threads: 1 });
-    await image.run(new Float32Array(3 * side * side), 1).finally(image.release);
+    const vector = await image.run(new Float32Array(3 * side * side), 1).finally(image.release);
+    if (isUnitLength(vector))
+      return "The model cannot be used: the image tower gives vectors of unit length, and the reference's are not.";
     const texts = await createTextSession({ ...files, dimensions, threads: 1 });
     await texts.run(BigInt64Array.of(BigInt(text.endToken)), 1, 1).finally(texts.release);
     return undefined;
@@ -63,4 +65,9 @@ async function runOnce({ files, architecture }: Export): Promise<string | undefi
     if (error instanceof Problem) return error.message;
     throw error;
   }
+}
+
+/** Exports of the same weights exist that normalise: nobody could tell from the outside that length was lost. */
+function isUnitLength(vector: Float32Array): boolean {
+  return Math.abs(Math.hypot(...vector) - 1) < 1e-3;
 }

@@ -1,6 +1,8 @@
+import { basename } from "node:path";
 import type { InferenceSession, OnnxValue } from "onnxruntime-node";
 import type { ClipModelFile, ClipTextModelFile } from "../src/backends/protocol.ts";
 import { Problem } from "../src/errors.ts";
+import { isStillChecked } from "../src/models/checked-files.ts";
 import { disableOrtTelemetry } from "../src/native/telemetry.ts";
 
 /** A loaded image tower. */
@@ -60,7 +62,8 @@ const textNames = {
 /**
  * Loads an image tower for the CPU.
  *
- * @throws Error of onnxruntime if the file is missing or broken; Problem if its graph is another one.
+ * @throws Error of onnxruntime if the file is missing or broken; Problem if its graph is another one, or
+ *   it was changed since it was checked.
  */
 export async function createSession(model: ImageTower): Promise<ImageSession> {
   const { Tensor } = await loadOnnxruntime();
@@ -79,7 +82,8 @@ export async function createSession(model: ImageTower): Promise<ImageSession> {
 /**
  * Loads a text tower for the CPU.
  *
- * @throws Error of onnxruntime if the file is missing or broken; Problem if its graph is another one.
+ * @throws Error of onnxruntime if the file is missing or broken; Problem if its graph is another one, or
+ *   it was changed since it was checked.
  */
 export async function createTextSession(model: ClipTextModelFile): Promise<TextSession> {
   const { Tensor } = await loadOnnxruntime();
@@ -109,6 +113,14 @@ async function openTower(
   path: string,
   threads: number,
 ): Promise<InferenceSession> {
+  // A worker that comes later, or the first text, must not load what was changed since the start.
+  for (const file of [path, `${path}.data`]) {
+    if (!(await isStillChecked(file))) {
+      throw unusable(
+        `${basename(file)} was changed since it was checked: start the service again, which makes it anew or says what is missing`,
+      );
+    }
+  }
   const session = await openSession(path, threads);
   const { inputNames, outputNames } = session;
   const others = inputNames.filter((name) => name !== input && !mayHave.includes(name));

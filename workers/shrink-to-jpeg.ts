@@ -1,10 +1,13 @@
 /** Makes an image fit for NVIDIA's hosted model: a JPEG or PNG, upright, small, and without metadata. */
 import sharp, { type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, PreparedOutcome } from "../src/backends/protocol.ts";
+import { startBoxShrink } from "../src/image/box-shrink.ts";
 import { type StoredPixels, turnUpright } from "../src/image/orientation.ts";
 import type { ImageFormat } from "../src/image/signature.ts";
 import { stripJpegMetadata, stripPngMetadata } from "../src/image/strip-metadata.ts";
-import { decodeImage } from "./decode.ts";
+import { trimHeap } from "../src/native/heap.ts";
+import { type OpenedImage, openImage } from "./decode.ts";
+import { giveBack } from "./image-bytes.ts";
 import { problemMessage } from "./problem-message.ts";
 
 type Fitting = Extract<PreparedOutcome["result"], { readonly image: unknown }>;
@@ -34,7 +37,9 @@ export async function prepareUpstream(
   const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
   const timings = () => ({ decodeMs: performance.now() - startedMs, inferMs: 0 });
   try {
-    const { facts, ...picture } = await decodeImage(image, decode);
+    const opened = await openImage(image, decode);
+    const picture = await readPicture(opened);
+    const { facts } = opened;
     const maxBytes = Math.floor(maxBase64Chars / 4) * 3;
     const result =
       (await passThrough(image, facts.format, decode, maxBytes)) ??
@@ -43,6 +48,23 @@ export async function prepareUpstream(
   } catch (error) {
     return { ...bytes, result: { problem: problemMessage(error) }, timings: timings() };
   }
+}
+
+/** Reads all pixels; of an image that is read in strips some at a time, averaged to about `maxSide`. */
+async function readPicture(image: OpenedImage): Promise<StoredPixels> {
+  const { width, height, orientation, strips, readStrip } = image;
+  if (strips.length === 1) {
+    return { rgb: await readStrip({ left: 0, top: 0, width, height }), width, height, orientation };
+  }
+  const factor = Math.min(width, height, Math.floor(Math.max(width, height) / maxSide));
+  const shrink = startBoxShrink(image, factor);
+  for (const strip of strips) {
+    const rgb = await readStrip(strip);
+    shrink.add(strip, rgb);
+    giveBack(rgb);
+    trimHeap();
+  }
+  return { ...shrink.finish(), orientation };
 }
 
 /** The image without its metadata, or undefined where its pixels cannot go as they are. */

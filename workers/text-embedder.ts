@@ -1,4 +1,5 @@
-import type { ClipTextModelFile, TextOutcome } from "../src/backends/protocol.ts";
+import type { Answers, ClipTextModelFile } from "../src/backends/protocol.ts";
+import { Problem } from "../src/errors.ts";
 import {
   createClipTokenizer,
   type TokenizedText,
@@ -6,6 +7,7 @@ import {
 } from "../src/text/clip-tokenizer.ts";
 import { parseVocabulary } from "../src/text/clip-vocabulary.ts";
 import { loadClipMerges } from "./clip-merges.ts";
+import { problemMessage } from "./problem-message.ts";
 import { createTextSession, type TextSession } from "./session.ts";
 
 /** Embeds texts, with whatever that takes loaded when it is first needed. */
@@ -13,9 +15,10 @@ export interface TextEmbedder {
   /**
    * Embeds the texts in one inference.
    *
-   * @throws Error if the model cannot be loaded, or is broken.
+   * @returns a problem if the tower was changed since it was checked, cannot be loaded, or is broken.
+   * @throws Error of the inference itself.
    */
-  embed(model: ClipTextModelFile, texts: readonly string[]): Promise<TextOutcome[]>;
+  embed(model: ClipTextModelFile, texts: readonly string[]): Promise<Answers["embed-texts"]>;
   /** Frees the model's memory, until the next text. */
   release(): Promise<void>;
 }
@@ -33,27 +36,51 @@ export function createTextEmbedder(): TextEmbedder {
   async function sessionOf(model: ClipTextModelFile): Promise<TextSession> {
     if (loaded?.path !== model.textTower) {
       await release();
-      loaded = { path: model.textTower, session: await createTextSession(model) };
+      loaded = { path: model.textTower, session: await openSession(model) };
     }
     return loaded.session;
+  }
+
+  async function embed(model: ClipTextModelFile, texts: readonly string[]) {
+    tokenize ??= createClipTokenizer(parseVocabulary(await loadClipMerges()));
+    const session = await sessionOf(model);
+    const startedMs = performance.now();
+    const tokenized = texts.map(tokenize);
+    const { inputIds, length } = padded(tokenized);
+    const vectors = await session.run(inputIds, texts.length, length);
+    const inferMs = performance.now() - startedMs;
+    return tokenized.map(({ truncated }, row) => {
+      const vector = vectors.slice(row * model.dimensions, (row + 1) * model.dimensions);
+      return { vector, truncated, inferMs };
+    });
   }
 
   return {
     release,
     embed: async (model, texts) => {
-      tokenize ??= createClipTokenizer(parseVocabulary(await loadClipMerges()));
-      const session = await sessionOf(model);
-      const startedMs = performance.now();
-      const tokenized = texts.map(tokenize);
-      const { inputIds, length } = padded(tokenized);
-      const vectors = await session.run(inputIds, texts.length, length);
-      const inferMs = performance.now() - startedMs;
-      return tokenized.map(({ truncated }, row) => {
-        const vector = vectors.slice(row * model.dimensions, (row + 1) * model.dimensions);
-        return { vector, truncated, inferMs };
-      });
+      try {
+        return await embed(model, texts);
+      } catch (error) {
+        // What cannot be used is told of by its name; anything else is nobody's expectation.
+        if (error instanceof Problem) return { problem: problemMessage(error) };
+        throw error;
+      }
     },
   };
+}
+
+/** Opens a text tower that was there when the service started. @throws Problem if it cannot be opened now. */
+async function openSession(model: ClipTextModelFile): Promise<TextSession> {
+  try {
+    return await createTextSession(model);
+  } catch (cause) {
+    if (cause instanceof Problem) throw cause;
+    throw new Problem(
+      "model-unavailable",
+      "The model cannot be used: its text tower cannot be loaded: start the service again, which makes it anew or says what is missing.",
+      { cause },
+    );
+  }
 }
 
 /**

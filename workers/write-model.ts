@@ -46,7 +46,8 @@ type Write = (bytes: Uint8Array, offset: number) => Promise<void>;
 async function writeWhole(path: string, fill: (write: Write) => Promise<void>): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
-    const file = await open(temporary, "wx");
+    // Sessions map the file: who cut it short or wrote into it would end or falsify every service that runs it.
+    const file = await open(temporary, "wx", 0o444);
     try {
       await fill(async (bytes, offset) => {
         for (let done = 0; done < bytes.byteLength; ) {

@@ -25,7 +25,8 @@ export interface EmbedJob {
 
 /** What a request is about to ask for. */
 export interface Demand {
-  readonly images: number;
+  /** Images or texts. */
+  readonly inputs: number;
   /** `performance.now()` by which the last must have been begun. */
   readonly deadline: number;
 }

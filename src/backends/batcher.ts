@@ -49,6 +49,8 @@ export interface Batcher {
   /**
    * Embeds one text; shares an inference with the texts that wait beside it. All texts go to one worker,
    * so that there is one copy of the text tower.
+   *
+   * @throws Problem `model-unavailable` where that tower cannot be used.
    */
   embedText(terms: TextTerms): Promise<Queued<TextOutcome>>;
   /** Makes one image fit for the hosted model. */
@@ -104,7 +106,9 @@ export function createBatcher(options: BatcherOptions): Batcher {
   async function runJobs(worker: Worker, jobs: readonly Job[]): Promise<void> {
     for (const job of jobs) job.started();
     try {
-      const { kind, tookMs } = await runTask(worker, jobs, decode);
+      const rate = await runTask(worker, jobs, decode);
+      if (rate === undefined) return;
+      const { kind, tookMs } = rate;
       msPer[kind] += (msPer[kind] === 0 ? 1 : rateWeight) * (tookMs - msPer[kind]);
     } catch (error) {
       for (const job of jobs) job.settle(asError(error));
@@ -197,21 +201,26 @@ function expectedWaitMs(
 /**
  * Runs jobs that share one task, and settles each with its own outcome.
  *
- * @returns ms that each input took.
+ * @returns ms that each input took; undefined where nothing was inferred.
  */
 async function runTask(
   worker: Worker,
   jobs: readonly Job[],
   decode: DecodeOptions,
-): Promise<{ readonly kind: InputKind; readonly tookMs: number }> {
+): Promise<{ readonly kind: InputKind; readonly tookMs: number } | undefined> {
   const [first] = jobs;
   if (first?.kind === "embed-text") {
     const same = jobs.filter((job) => job.kind === "embed-text");
     const texts = same.map((job) => job.text);
-    const outcomes = await worker.run({ kind: "embed-texts", model: first.model, texts });
-    settleEach(same, outcomes);
+    const answer = await worker.run({ kind: "embed-texts", model: first.model, texts });
+    if ("problem" in answer) {
+      const { code, detail, cause } = answer.problem;
+      for (const job of same) job.settle(new Problem(code, detail, { cause }));
+      return undefined;
+    }
+    settleEach(same, answer);
     // Not by the clock here: the first texts also wait until their tower is loaded.
-    return { kind: "text", tookMs: (outcomes[0]?.inferMs ?? 0) / texts.length };
+    return { kind: "text", tookMs: (answer[0]?.inferMs ?? 0) / texts.length };
   }
   const startedAt = performance.now();
   const transfer = jobs.flatMap((job) =>

@@ -11,6 +11,7 @@ import type { WrittenModel } from "./protocol.ts";
 
 type Found = Awaited<ReturnType<WeightsSupply["find"]>>;
 type WrittenFiles = Exclude<WrittenModel, { unavailable: string }>;
+type Lack = Extract<WrittenModel, { unavailable: string }>;
 
 export interface ClipFilesOptions {
   /** What requests call the model. */
@@ -24,7 +25,7 @@ export interface ClipFilesOptions {
 /** How it is done. */
 export interface ClipFilesTerms {
   readonly signal: AbortSignal;
-  /** Whether a download that failed is tried again, as often as it takes. */
+  /** Whether a download that failed, or a disk that was full, is tried again, as often as it takes. */
   readonly keepsTrying: boolean;
   /** Told whatever requests should hear meanwhile. */
   readonly onState: (state: BackendState) => void;
@@ -47,20 +48,39 @@ export async function obtainClipFiles(
   const { weights, batcher } = options;
   for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, maxWaitMs)) {
     const found = await weights.find();
-    const written = "unavailable" in found ? found : await batcher.writeModel(found);
+    const written: WrittenModel = "unavailable" in found ? found : await batcher.writeModel(found);
     if (!("unavailable" in written)) return withWarningLogged(options, written);
     // Until the file is here, workers decode for others.
     await batcher.warmUp(undefined);
-    const fault = await faultInPlace(weights, found);
-    if (weights.download === undefined || !isAbsent(found)) {
-      return giveUp(options, terms, fault ?? written.unavailable);
-    }
-    const sentence = await download(weights.download, options, terms);
-    if (sentence === undefined) continue;
-    giveUp(options, terms, joined(fault, sentence.text));
-    if (!sentence.mayPass || !terms.keepsTrying) return undefined;
+    const nextTry = await mendLack(options, terms, found, written);
+    if (nextTry === "now") continue;
+    if (nextTry === "never" || !terms.keepsTrying) return undefined;
     await options.clock.sleep(waitMs, terms.signal);
   }
+}
+
+/** Downloads what is missing, or says why there is no model. @returns when another try may have more success. */
+async function mendLack(
+  options: ClipFilesOptions,
+  terms: ClipFilesTerms,
+  found: Found,
+  { unavailable, mayPass = false }: Lack,
+): Promise<"now" | "later" | "never"> {
+  const { weights } = options;
+  if (mayPass) {
+    const again = terms.keepsTrying ? "The service tries it again now and then." : undefined;
+    tellUnavailable(options, terms, joined(unavailable, again));
+    return "later";
+  }
+  const fault = await faultInPlace(weights, found);
+  if (weights.download === undefined || !isAbsent(found)) {
+    giveUp(options, terms, fault ?? unavailable);
+    return "never";
+  }
+  const failure = await download(weights.download, options, terms);
+  if (failure === undefined) return "now";
+  giveUp(options, terms, joined(fault, failure.text));
+  return failure.mayPass ? "later" : "never";
 }
 
 function withWarningLogged({ id, log }: ClipFilesOptions, written: WrittenFiles): ModelFiles {
@@ -81,15 +101,19 @@ function isAbsent(found: Found): boolean {
   return "from" in found && found.from.kind === "weights" && found.from.path === undefined;
 }
 
-function giveUp(
-  { id, log, weights: { mend } }: ClipFilesOptions,
+function giveUp(options: ClipFilesOptions, terms: ClipFilesTerms, why: string): void {
+  const { mend } = options.weights;
+  const ways = `${mend}; or start with CLIP_WEIGHTS=synthetic to try the service without them, or ask for another model with ?model=.`;
+  tellUnavailable(options, terms, `${why} ${ways}`);
+}
+
+function tellUnavailable(
+  { id, log }: ClipFilesOptions,
   { onState }: ClipFilesTerms,
   why: string,
-): undefined {
-  const ways = `${mend}; or start with CLIP_WEIGHTS=synthetic to try the service without them, or ask for another model with ?model=.`;
-  const state = { kind: "unavailable", why: `${why} ${ways}` } as const;
-  log.warn("the model is not available", { model: id, why: state.why });
-  onState(state);
+): void {
+  log.warn("the model is not available", { model: id, why });
+  onState({ kind: "unavailable", why });
 }
 
 async function download(

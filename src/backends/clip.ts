@@ -18,7 +18,7 @@ export interface ClipOptions extends ClipFilesOptions {
 
 /** How the model is loaded. */
 export interface LoadTerms {
-  /** Whether a download that failed is tried again, as often as it takes. */
+  /** Whether a download that failed, or a disk that was full, is tried again, as often as it takes. */
   readonly keepsTrying: boolean;
   /** Ends the loading; what was downloaded stays for the next time. */
   readonly signal: AbortSignal;

@@ -96,10 +96,10 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
       const why = "why" in credential ? credential.why : client.fault(credential.key);
       return why === undefined ? { kind: "ready" } : { kind: "unavailable", why };
     },
-    admission({ images, deadline }) {
+    admission({ inputs, deadline }) {
       const credential = readCredential(options.apiKey());
       if ("why" in credential) return new Problem("model-unavailable", credential.why);
-      return client.refusal(credential.key, images, deadline);
+      return client.refusal(credential.key, inputs, deadline);
     },
     async embed(job) {
       try {

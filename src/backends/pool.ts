@@ -10,6 +10,8 @@ import type { Answers, Task } from "./protocol.ts";
 export interface WorkerFiles {
   /** The module whose `handle` runs the tasks. */
   readonly inference: string;
+  /** The module whose `handle` parses JSON. */
+  readonly json: string;
 }
 
 /** One worker thread. */
@@ -31,12 +33,12 @@ export interface Worker {
 }
 
 /** Makes one worker. Its thread starts with its first task, so that it does not slow down the process's own start. */
-export function createWorker(files: WorkerFiles): Worker {
+export function createWorker({ inference }: Pick<WorkerFiles, "inference">): Worker {
   const deathListeners: (() => void)[] = [];
   let piscina: Piscina | undefined;
   return {
     run: (task, transfer = []) => {
-      piscina ??= startThread(files, deathListeners);
+      piscina ??= startWorker(inference, deathListeners);
       return piscina.run(move({ [transferableSymbol]: transfer, [valueSymbol]: task }));
     },
     onDeath: (listener) => void deathListeners.push(listener),
@@ -44,23 +46,35 @@ export function createWorker(files: WorkerFiles): Worker {
   };
 }
 
-function startThread(files: WorkerFiles, deathListeners: readonly (() => void)[]): Piscina {
+function startWorker(filename: string, deathListeners: readonly (() => void)[]): Piscina {
+  const piscina = startThread(filename, Number.POSITIVE_INFINITY);
+  // Told in the middle of piscina's own bookkeeping, in which no task may be given to it.
+  piscina.on("workerDestroy", () => {
+    for (const listener of deathListeners) queueMicrotask(listener);
+  });
+  return piscina;
+}
+
+/**
+ * Puts one thread behind a piscina.
+ *
+ * @param filename the module whose `handle` runs the tasks.
+ * @param idleMs a thread without a task ends after so long, and starts again with the next one; one that may
+ *   wait for ever starts at once.
+ */
+export function startThread(filename: string, idleMs: number): Piscina {
   const piscina = new Piscina({
-    filename: files.inference,
+    filename,
     name: "handle",
-    minThreads: 1,
+    minThreads: idleMs === Number.POSITIVE_INFINITY ? 1 : 0,
     maxThreads: 1,
     concurrentTasksPerWorker: 1,
-    idleTimeout: Number.POSITIVE_INFINITY,
+    idleTimeout: idleMs,
     // A worker that sleeps in Atomics.wait would never finish sharp's and onnxruntime's own clean-up.
     atomics: "disabled",
     recordTiming: false,
   });
   // A thread that dies while idle is replaced; one that dies in a task rejects that task too.
   piscina.on("error", () => {});
-  // Told in the middle of piscina's own bookkeeping, in which no task may be given to it.
-  piscina.on("workerDestroy", () => {
-    for (const listener of deathListeners) queueMicrotask(listener);
-  });
   return piscina;
 }

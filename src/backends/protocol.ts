@@ -8,6 +8,7 @@ import type { Normalization } from "../image/tensor.ts";
 import type { FileFacts } from "../models/checked-files.ts";
 import type { ClipArchitecture } from "../models/onnx/architecture.ts";
 import type { ModelFiles } from "../models/prepared.ts";
+import type { JsonRules } from "../text/json-body.ts";
 
 /** An image's bytes as received: in memory, or in a file that nobody changes meanwhile. */
 export type ImageBytes =
@@ -72,7 +73,9 @@ export type TowerSource = { readonly architecture: ClipArchitecture } & (
 /** The ONNX files of both towers, or one sentence about why there are none. */
 export type WrittenModel =
   /** `warning`: one sentence about something that somebody should know. */
-  (ModelFiles & { readonly warning?: string }) | { readonly unavailable: string };
+  | (ModelFiles & { readonly warning?: string })
+  /** `mayPass`: another try may help, as where a disk is full. */
+  | { readonly unavailable: string; readonly mayPass?: boolean };
 
 /** What a worker is asked to do. */
 export type Task =
@@ -82,6 +85,8 @@ export type Task =
       /** Sees to it that both towers are there: they are checked, or written. */
       readonly kind: "write-model";
       readonly model: ModelToWrite;
+      /** One number, shared with who asked: anything but 0 ends the task, and nothing half-written stays. */
+      readonly stop?: Int32Array<SharedArrayBuffer>;
     }
   | {
       readonly kind: "embed-images";
@@ -189,7 +194,20 @@ export interface Answers {
   readonly "warm-up": { readonly warmUpMs: number } | { readonly problem: ProblemMessage };
   readonly "write-model": WrittenModel;
   readonly "embed-images": readonly EmbedOutcome[];
-  readonly "embed-texts": readonly TextOutcome[];
+  /** A tower that cannot be used is a problem of them all. */
+  readonly "embed-texts": readonly TextOutcome[] | { readonly problem: ProblemMessage };
   readonly "prepare-upstream": PreparedOutcome;
   readonly "read-inputs": ModelInputs;
 }
+
+/** What the JSON worker is asked to do: its one task. */
+export interface ParseJson {
+  /** The body's bytes in order, cut anywhere. */
+  readonly pieces: readonly Uint8Array<ArrayBuffer>[];
+  readonly rules: JsonRules;
+}
+
+/** What the JSON worker answers. */
+export type ParsedJson =
+  /** As `parseJsonBody` gives it. */
+  { readonly value: unknown } | { readonly problem: ProblemMessage };

@@ -82,6 +82,13 @@ const hubSettings = [
   "NO_PROXY",
 ] as const satisfies readonly SettingName[];
 
+/** What every command that brings weights here obeys: the model that runs is written from them by a worker. */
+const fetchSettings = [
+  ...hubSettings,
+  "CACHE_DIR",
+  "NATIVE_DIR",
+] as const satisfies readonly SettingName[];
+
 const logSettings = ["LOG_LEVEL", "LOG_FORMAT"] as const satisfies readonly SettingName[];
 
 const json = { doc: "Print JSON." } as const satisfies Option;
@@ -132,13 +139,13 @@ export const commands = {
     settings: hubSettings,
   },
   "models pull": {
-    summary: "download the weights of a model",
+    summary: "download the weights of a model, and write the model that runs from them",
     operands: [model],
     options: {},
-    settings: hubSettings,
+    settings: fetchSettings,
   },
   "models import": {
-    summary: "take the weights of a model from a folder",
+    summary: "take the weights of a model from a folder, and write the model that runs",
     operands: [{ name: "DIR", offers: "folders" }],
     options: {
       sha256: {
@@ -147,7 +154,7 @@ export const commands = {
       },
       model: { doc: "Of which model. Default with --sha256: that of CLIP_MODEL.", value: "MODEL" },
     },
-    settings: hubSettings,
+    settings: fetchSettings,
   },
   "models verify": {
     summary: "check that a model on this host gives the numbers that it should",

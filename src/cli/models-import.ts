@@ -1,5 +1,7 @@
 /** `imagesvc models import`: weights from a folder, for hosts that download nothing. */
+import { codeOf } from "../errors.ts";
 import { catalog, knownSource, type Models } from "../models/catalog.ts";
+import { modelsFolderFault } from "../models/folder-fault.ts";
 import { importExport } from "../models/import-export.ts";
 import { importPinned } from "../models/import-pinned.ts";
 import type { InstalledModel } from "../models/installed-model.ts";
@@ -15,14 +17,52 @@ import {
 import { isFolder } from "../sources/folder.ts";
 import type { CommandCall } from "./command-call.ts";
 import { chosenModel, localModels } from "./local-models.ts";
+import { type StartWorker, writeServedModel } from "./model-writing.ts";
 
-/** Takes the published weights of whichever model a folder has; or with `--sha256` an operator's own. */
+/** An exit code, or the id of the model whose weights are here now. */
+type Outcome = number | { readonly id: string };
+
+/**
+ * Takes the published weights of whichever model a folder has, or with `--sha256` an operator's own; and writes
+ * the model that runs from them.
+ *
+ * @param startWorker without it only the weights are brought here.
+ */
 export async function runModelsImport(
   call: CommandCall,
   models: Models = catalog,
+  startWorker?: StartWorker,
 ): Promise<number> {
+  const outcome = await takeWeights(call, models);
+  if (typeof outcome === "number") return outcome;
+  // Read again: which weights are pinned is another matter now.
+  const model = chosenModel(call, models, outcome.id);
+  if (model === undefined || startWorker === undefined) return 0;
+  return await writeServedModel(call, model, startWorker);
+}
+
+async function takeWeights(call: CommandCall, models: Models): Promise<Outcome> {
   const sha256 = textOf(call, "sha256");
-  if (sha256 !== undefined) return await runPinned(call, models, sha256);
+  try {
+    return sha256 === undefined
+      ? await takePublished(call, models)
+      : await takePinned(call, models, sha256);
+  } catch (error) {
+    const fault = isAboutFolder(error, call.folders.models) ? modelsFolderFault(error) : undefined;
+    if (fault === undefined) throw error;
+    call.tell(`imagesvc: nothing was imported: ${fault}`);
+    return 1;
+  }
+}
+
+/** Whether an error of the file system is one of the folder that is written to, not of that which is read. */
+function isAboutFolder(error: unknown, modelsDir: string): boolean {
+  if (["ENOSPC", "EDQUOT", "EROFS"].includes(codeOf(error))) return true;
+  return error instanceof Error && "path" in error && String(error.path).startsWith(modelsDir);
+}
+
+/** Takes the published weights, or the published ONNX pair. */
+async function takePublished(call: CommandCall, models: Models): Promise<Outcome> {
   const named = textOf(call, "model");
   const chosen = named === undefined ? undefined : chosenModel(call, models, named);
   if (named !== undefined && chosen === undefined) return 2;
@@ -43,7 +83,7 @@ export async function runModelsImport(
           `${model.id} is no longer pinned: the published weights are served from the next start on`,
         );
       }
-      return 0;
+      return { id: model.id };
     }
     faults.push({ ...outcome, sentence: `${model.id}: ${outcome.sentence}` });
   }
@@ -82,7 +122,7 @@ async function importPublished(
 }
 
 /** Pins a file by its digest. */
-async function runPinned(call: CommandCall, models: Models, text: string): Promise<number> {
+async function takePinned(call: CommandCall, models: Models, text: string): Promise<Outcome> {
   if (!sha256Pattern.test(text)) {
     call.tell(
       "imagesvc: models import: --sha256 must be 64 hex digits: sha256sum FILE prints them",
@@ -106,7 +146,7 @@ async function runPinned(call: CommandCall, models: Models, text: string): Promi
   call.tell(
     `${model.id} is pinned: from the next start on it is served as ${model.id}@${shortDigest(sha256)}, without checks of its vectors`,
   );
-  return 0;
+  return { id: model.id };
 }
 
 function defaultOf({ config }: CommandCall, models: Models): string | undefined {

@@ -72,7 +72,9 @@ async function obtainPictures(
   { config, folders, interrupted, tell }: CommandCall,
   folder: string | undefined,
 ): Promise<FoundPictures> {
-  const { FETCH_TIMEOUT_MS: fetchTimeoutMs, MAX_IMAGE_BYTES: maxImageBytes } = config;
+  const { FETCH_TIMEOUT_MS: fetchTimeoutMs } = config;
+  // MAX_IMAGE_BYTES is for images of strangers, and may be less than these have.
+  const maxImageBytes = Math.max(...goldenPictures.map(({ bytes }) => bytes));
   const allow = parseFetchAllow(config.FETCH_ALLOW);
   const source = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
   const fetchImage = async (url: string, signal: AbortSignal) => {

@@ -9,11 +9,13 @@ import {
   type InstalledModel,
   removeModel,
   servedWeights,
+  wrongFile,
 } from "../models/installed-model.ts";
 import { preparedState } from "../models/prepared-check.ts";
 import { findWeights, weightsFault } from "../models/weights.ts";
 import type { CommandCall } from "./command-call.ts";
 import { chosenModel, localModels } from "./local-models.ts";
+import { type StartWorker, writeServedModel } from "./model-writing.ts";
 import { megabytes } from "./progress.ts";
 
 /** Prints every model, with what of it is on this host. */
@@ -52,6 +54,8 @@ async function describe(model: InstalledModel) {
     pinned: pinned === undefined ? null : { bytes: pinned.bytes, sha256: pinned.sha256 },
     /** Why it cannot be told whether there are pinned ones. */
     fault: fault ?? null,
+    /** A file in the place of one of the model's that cannot be it. */
+    wrong: (await wrongFile(model)) ?? null,
     /** Where the weights are that are served. */
     weights: (await findServedWeights(model)) ?? null,
     /** Where the published ONNX pair is. */
@@ -64,22 +68,42 @@ async function describe(model: InstalledModel) {
 }
 
 function stateOf(row: Awaited<ReturnType<typeof describe>>): string {
-  const { id, fault, onnx, pinned, prepared, source, weights } = row;
+  const { id, fault, onnx, pinned, prepared, source, weights, wrong } = row;
   if (fault !== null) return `${fault}: imagesvc models remove ${id}`;
   if (prepared === "complete") return "ready";
   if (weights !== null) return "here; the first start of the service prepares it";
   if (prepared === "changed") return "changed since it was made; the next start checks it";
   if (onnx !== null) return "here as ONNX, and served as it stands";
+  if (wrong !== null) return `${wrong}: ${pinned === null ? pullAgain(id) : "import it again"}`;
   if (pinned !== null) return "its pinned weights are not here: import them again";
   return source.sha256 === undefined
     ? `not here, and no SHA-256 of it is known: imagesvc models import DIR --sha256 HEX --model ${id}`
     : `not here: imagesvc models pull ${id}`;
 }
 
-/** Downloads the published weights of a model, unless they are there. */
-export async function runModelsPull(call: CommandCall, models: Models = catalog): Promise<number> {
+function pullAgain(id: string): string {
+  return `imagesvc models pull ${id}, or models import DIR`;
+}
+
+/**
+ * Downloads the published weights of a model, unless they are there, and writes the model that runs from them;
+ * not where pinned weights are served in their place.
+ *
+ * @param startWorker without it only the weights are brought here.
+ */
+export async function runModelsPull(
+  call: CommandCall,
+  models: Models = catalog,
+  startWorker?: StartWorker,
+): Promise<number> {
   const model = chosenModel(call, models);
   if (model === undefined) return 2;
+  const code = await pull(call, model);
+  if (code !== 0 || startWorker === undefined || model.pinned !== undefined) return code;
+  return await writeServedModel(call, model, startWorker);
+}
+
+async function pull(call: CommandCall, model: InstalledModel): Promise<number> {
   const { id, published, pinned } = model;
   const source = knownSource(model);
   if (source === undefined || published === undefined) {

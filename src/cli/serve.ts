@@ -8,7 +8,7 @@ import { hearUpgradeSignals, type TransferableService, takingOver } from "./take
 
 /** What is served, as far as its life is concerned. */
 export interface Servable extends TransferableService {
-  checkWorkers(): void;
+  check(): void;
   reload(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -105,9 +105,10 @@ export async function serve(service: Servable, outside: Outside): Promise<number
   using _watch = manager.watch();
   const reason = await (url === undefined ? first : runUntil(first, service, outside, url));
   tellStop(reason, outside);
-  const code = await Promise.race([stopInTime(service, log), second]);
+  const ended = await Promise.race([stopInTime(service, log), second]);
+  const code = "cause" in reason ? 1 : ended;
   log.info("stopped", { code });
-  return "cause" in reason ? 1 : code;
+  return code;
 }
 
 function tellStop(reason: StopReason, { log, manager }: Outside): void {
@@ -170,7 +171,7 @@ async function runUntil(
     reloads = reloads.then(reload);
   });
   const beat = setInterval(() => {
-    service.checkWorkers();
+    service.check();
     tellStatus();
   }, limits.beatIntervalMs);
   try {

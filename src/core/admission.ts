@@ -1,12 +1,15 @@
-/** Who may come in: a bound on the requests that arrive, and one on those that are in the house. */
+/**
+ * Who may come in: a bound on the requests that arrive, one on those that are in the house, and one on the bytes
+ * that all of them hold in memory.
+ */
 import type { InputKind } from "../backends/job.ts";
 import { Problem } from "../errors.ts";
 
 export interface AdmissionOptions {
   /** Requests whose body arrives at once. */
   readonly maxArriving: number;
-  /** Bytes of such bodies that are in memory at once. */
-  readonly maxArrivingBytes: number;
+  /** Bytes that arriving bodies and requests in the house hold in memory at once. */
+  readonly maxHeldBytes: number;
   /** Requests in the house at once: fetching, waiting or in a worker. */
   readonly limit: number;
   /** ms until a job for such an input would start if it arrived now. */
@@ -15,20 +18,22 @@ export interface AdmissionOptions {
   readonly maxWaitMs: number;
 }
 
-/** A place that is taken. */
+/** The place of one request, from its head to its answer. */
 export interface Ticket {
-  /** Gives the place back; later calls do nothing. */
-  release(): void;
-}
-
-/** The place of a request whose body arrives. */
-export interface Arrival extends Ticket {
   /**
-   * Takes memory for a piece of the body, until the release.
+   * Takes memory for bytes that came: pieces of the body, or what was fetched. It is held until the release.
    *
-   * @throws Problem `overloaded` when all arriving bodies together hold too much.
+   * @throws Problem `overloaded` when all requests together would hold too much.
    */
   hold(bytes: number): void;
+  /**
+   * Lets the request into the house, once its body is there: its place among those that arrive is free again.
+   *
+   * @throws Problem `overloaded`, at once, when there is no place or the wait would be too long.
+   */
+  enter(): void;
+  /** Gives place and memory back; later calls do nothing. */
+  release(): void;
 }
 
 export interface Admission {
@@ -37,14 +42,12 @@ export interface Admission {
    *
    * @throws Problem `overloaded`, at once, when there would be no place for it now.
    */
-  arrive(kinds: readonly InputKind[]): Arrival;
-  /** @throws Problem `overloaded`, at once, when there is no place or the wait would be too long. */
-  enter(kinds: readonly InputKind[]): Ticket;
+  arrive(kinds: readonly InputKind[]): Ticket;
 }
 
 /** Makes the gate. */
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { limit, maxArriving, maxArrivingBytes, maxWaitMs, expectedWaitMs } = options;
+  const { limit, maxArriving, maxHeldBytes, maxWaitMs, expectedWaitMs } = options;
   const arriving = createPlaces(maxArriving);
   const inside = createPlaces(limit);
   let heldBytes = 0;
@@ -60,24 +63,25 @@ export function createAdmission(options: AdmissionOptions): Admission {
   return {
     arrive: (kinds) => {
       refuseWhen(arriving.isFull() || inside.isFull(), kinds);
-      const place = arriving.take();
+      let leave = arriving.take();
       let ownBytes = 0;
       return {
         hold: (bytes) => {
-          refuseWhen(heldBytes + bytes > maxArrivingBytes, kinds);
+          refuseWhen(heldBytes + bytes > maxHeldBytes, kinds);
           heldBytes += bytes;
           ownBytes += bytes;
         },
+        enter: () => {
+          refuseWhen(inside.isFull(), kinds);
+          leave();
+          leave = inside.take();
+        },
         release: () => {
+          leave();
           heldBytes -= ownBytes;
           ownBytes = 0;
-          place.release();
         },
       };
-    },
-    enter: (kinds) => {
-      refuseWhen(inside.isFull(), kinds);
-      return inside.take();
     },
   };
 }
@@ -86,14 +90,13 @@ function createPlaces(count: number) {
   let taken = 0;
   return {
     isFull: () => taken >= count,
-    take: (): Ticket => {
+    /** @returns what gives the place back; later calls of it do nothing. */
+    take: (): (() => void) => {
       taken += 1;
       let isHeld = true;
-      return {
-        release: () => {
-          if (isHeld) taken -= 1;
-          isHeld = false;
-        },
+      return () => {
+        if (isHeld) taken -= 1;
+        isHeld = false;
       };
     },
   };

@@ -1,5 +1,5 @@
 /** The use case: texts become one embedding each, or one Problem for all. */
-import type { ImageBackend, StageTimings, TextBackend } from "../backends/backend.ts";
+import type { Demand, ImageBackend, StageTimings, TextBackend } from "../backends/backend.ts";
 import { Problem } from "../errors.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
 
@@ -30,6 +30,8 @@ interface TextEmbedderOptions {
 }
 
 export interface TextEmbedder {
+  /** The problem that a text for this model would meet now, if one is known before it is here. */
+  refusal(model: string): Problem | undefined;
   /**
    * Embeds texts.
    *
@@ -47,13 +49,23 @@ export interface TextEmbedder {
 export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
   const { backends, imageBackends, requestTimeoutMs } = options;
 
+  /** The model that is asked, where it takes so many texts now. */
+  function admit(model: string, demand: Demand): TextBackend | Problem {
+    const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
+    if (backend === undefined) return unknownModel(model, backends, imageBackends);
+    return backend.admission(demand) ?? backend;
+  }
+
   return {
-    embed: async ({ texts, model, normalize }, signal, timings) => {
-      const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
-      if (backend === undefined) return unknownModel(model, backends, imageBackends);
+    refusal: (model) => {
       const deadline = performance.now() + requestTimeoutMs;
-      const refused = backend.admission({ images: texts.length, deadline });
-      if (refused !== undefined) return refused;
+      const admitted = admit(model, { inputs: 1, deadline });
+      return admitted instanceof Problem ? admitted : undefined;
+    },
+    embed: async ({ texts, model, normalize }, signal, timings) => {
+      const deadline = performance.now() + requestTimeoutMs;
+      const backend = admit(model, { inputs: texts.length, deadline });
+      if (backend instanceof Problem) return backend;
       // When one fails, the others are nobody's any more.
       const end = new AbortController();
       const job = { signal: AbortSignal.any([signal, end.signal]), deadline };

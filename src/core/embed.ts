@@ -14,6 +14,8 @@ export interface EmbedInput {
   readonly normalize: boolean;
   /** Whether the request is one that keeps the bytes. */
   readonly keep: boolean;
+  /** Told of an image's bytes that were fetched, before they wait for a worker; may throw to refuse them. */
+  readonly hold?: ((bytes: number) => void) | undefined;
 }
 
 /** What a caller gets for an image. */
@@ -40,6 +42,8 @@ export interface EmbedderOptions {
 
 export interface Embedder {
   readonly backends: readonly ImageBackend[];
+  /** The problem that an image for this model would meet now, if one is known before it is here. */
+  refusal(model: string): Problem | undefined;
   /**
    * Embeds one image.
    *
@@ -55,13 +59,14 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
 
   async function run(
     backend: ImageBackend,
-    { source, normalize, keep }: EmbedInput,
+    { source, normalize, keep, hold }: EmbedInput,
     signal: AbortSignal,
     timings: StageTimings,
     deadline: number,
   ): Promise<Embedded | Problem> {
     const acquired = await acquire(source, signal);
     if (acquired.fetchMs !== undefined) timings.fetch = acquired.fetchMs;
+    if (source.kind === "url" && "bytes" in acquired.image) hold?.(acquired.image.bytes.byteLength);
     const outcome = await backend.embed({ image: acquired.image, signal, deadline });
     Object.assign(timings, outcome.timings);
     signal.throwIfAborted();
@@ -74,14 +79,23 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
     return { model: result.model, vector, ...toldOf(facts, keep) };
   }
 
+  /** The model that is asked, where it takes an image now. */
+  function admit(model: string, deadline: number): ImageBackend | Problem {
+    const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
+    if (backend === undefined) return unknownModel(model, backends);
+    return backend.admission({ inputs: 1, deadline }) ?? backend;
+  }
+
   return {
     backends,
+    refusal: (model) => {
+      const admitted = admit(model, performance.now() + requestTimeoutMs);
+      return admitted instanceof Problem ? admitted : undefined;
+    },
     embed: async (input, signal, timings) => {
-      const backend = backends.find(({ id, exactId }) => [id, exactId].includes(input.model));
-      if (backend === undefined) return unknownModel(input.model, backends);
       const deadline = performance.now() + requestTimeoutMs;
-      const refused = backend.admission({ images: 1, deadline });
-      if (refused !== undefined) return refused;
+      const backend = admit(input.model, deadline);
+      if (backend instanceof Problem) return backend;
       try {
         return await run(backend, input, signal, timings, deadline);
       } catch (error) {

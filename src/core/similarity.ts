@@ -4,7 +4,7 @@ import { Problem } from "../errors.ts";
 import type { ImageSource } from "../sources/source.ts";
 import { cosineSimilarity } from "../vector/similarity.ts";
 import { softmax } from "../vector/softmax.ts";
-import type { Embedder } from "./embed.ts";
+import type { Embedder, EmbedInput } from "./embed.ts";
 import type { TextEmbedder } from "./embed-text.ts";
 
 export interface ComparisonInput {
@@ -12,6 +12,8 @@ export interface ComparisonInput {
   readonly texts: readonly string[];
   /** Id of a model of images and texts, plain or exact. */
   readonly model: string;
+  /** As in `EmbedInput`. */
+  readonly hold?: EmbedInput["hold"];
 }
 
 /** How well one text fits the image. */
@@ -34,6 +36,8 @@ export interface Comparison {
 }
 
 export interface Comparer {
+  /** The problem that an image and texts for this model would meet now, if one is known before they are here. */
+  refusal(model: string): Problem | undefined;
   /**
    * Compares one image with texts; nothing is kept.
    *
@@ -48,7 +52,7 @@ export interface Comparer {
 }
 
 interface ComparerOptions {
-  readonly embedder: Pick<Embedder, "embed">;
+  readonly embedder: Pick<Embedder, "embed" | "refusal">;
   readonly textEmbedder: TextEmbedder;
 }
 
@@ -58,7 +62,9 @@ const logitScale = 100;
 /** Makes the use case from the two that it joins: image and texts wait in one queue, under the same bounds. */
 export function createComparer({ embedder, textEmbedder }: ComparerOptions): Comparer {
   return {
-    compare: async ({ source, texts, model }, signal, timings) => {
+    // A model without texts is told as such.
+    refusal: (model) => textEmbedder.refusal(model) ?? embedder.refusal(model),
+    compare: async ({ source, texts, model, hold }, signal, timings) => {
       const ofTexts: StageTimings = {};
       // When one half fails, the other is nobody's any more.
       const end = new AbortController();
@@ -68,7 +74,7 @@ export function createComparer({ embedder, textEmbedder }: ComparerOptions): Com
         // A model without texts is refused before anything is done for the image.
         await orThrow(textEmbedder.embed({ ...asked, texts: [] }, either, {}));
         const [image, embedded] = await Promise.all([
-          orThrow(embedder.embed({ ...asked, source, keep: false }, either, timings)),
+          orThrow(embedder.embed({ ...asked, source, keep: false, hold }, either, timings)),
           orThrow(textEmbedder.embed({ ...asked, texts }, either, ofTexts)),
         ]);
         const cosines = embedded.vectors.map((vector) => cosineSimilarity(image.vector, vector));

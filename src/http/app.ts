@@ -6,9 +6,11 @@ import type { ApiKeyNames } from "../store/api-keys.ts";
 import { challengeOf, requireApiKey } from "./authorization.ts";
 import { callOf } from "./call.ts";
 import type { EmbeddingRoutes } from "./embedding.ts";
+import { type HostGuard, isOwnOrigin } from "./host.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { createOpenApi } from "./openapi.ts";
 import { problemResponse, toProblem } from "./problem.ts";
+import type { RateGuard } from "./rate-limit.ts";
 import { docsRoutes } from "./routes/docs.ts";
 import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
 import { healthRoutes } from "./routes/health.ts";
@@ -23,11 +25,15 @@ export interface AppOptions extends EmbeddingRoutes, TextRoutes, SimilarityRoute
   readonly lifecycle: Lifecycle;
   /** The API keys of the moment; undefined where none are configured. */
   readonly apiKeys: () => ApiKeyNames | undefined;
+  /** Knows rebound names by their Host; undefined where any name may be ours. */
+  readonly hostGuard: HostGuard | undefined;
+  /** Counts every POST; undefined where there is no limit. */
+  readonly rateGuard?: RateGuard | undefined;
 }
 
 /** Makes the application. It listens to nothing by itself. */
 export function createApp(options: AppOptions) {
-  const { calls, lifecycle, embedder, corsOrigins, apiKeys } = options;
+  const { calls, lifecycle, embedder, corsOrigins, apiKeys, hostGuard, rateGuard } = options;
   const api = new Elysia({ normalize: false })
     .use(uploadRoutes(options))
     .use(vectorizeRoutes(options))
@@ -38,6 +44,13 @@ export function createApp(options: AppOptions) {
   // Without this Elysia looks for the path behind the eleventh character of the URL: too late for `http://ml/`.
   const handler = { standardHostname: false };
   const app = new Elysia({ normalize: false, handler })
+    .onRequest(({ request }) => {
+      hostGuard?.(request, callOf(calls, request).peerAddress());
+      // The CORS plugin answers every OPTIONS.
+      if (request.method === "OPTIONS" && methodsAt(app.routes, request).length === 0) {
+        throw notFound(request, []);
+      }
+    })
     .use(corsFor(corsOrigins))
     .onRequest(({ request }) => {
       const apiKeyName = requireApiKey(request, apiKeys());
@@ -45,6 +58,7 @@ export function createApp(options: AppOptions) {
       if (request.method !== "POST") return;
       refuseForeignOrigin(request, corsOrigins);
       if (lifecycle.isDraining) throw shuttingDown();
+      rateGuard?.(request, callOf(calls, request));
     })
     .onError({ as: "global" }, ({ error, code, request }) => {
       const call = callOf(calls, request);
@@ -72,7 +86,10 @@ function corsFor(origins: readonly string[]) {
     credentials: !any,
     methods: ["GET", "HEAD", "POST", "OPTIONS"],
     allowedHeaders: ["Authorization", "Content-Type", "X-Request-Id"],
-    exposeHeaders: ["Retry-After", "X-Request-Id", "ETag", "X-Cache", "Server-Timing"],
+    exposeHeaders: [
+      ...["Retry-After", "RateLimit", "RateLimit-Policy"],
+      ...["X-Request-Id", "ETag", "X-Cache", "Server-Timing"],
+    ],
     maxAge: 600,
   });
 }
@@ -81,8 +98,7 @@ function corsFor(origins: readonly string[]) {
 function refuseForeignOrigin(request: Request, allowed: readonly string[]): void {
   const origin = request.headers.get("origin");
   if (origin === null || allowed.includes("*") || allowed.includes(origin)) return;
-  const own = URL.canParse(origin) && new URL(origin).host === request.headers.get("host");
-  if (own) return;
+  if (isOwnOrigin(origin, request)) return;
   throw new Problem(
     "forbidden-origin",
     "Pages of this origin may not call the service: ask the operator to list it in CORS_ORIGINS.",

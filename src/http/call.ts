@@ -12,7 +12,7 @@ export interface Call {
   readonly timings: StageTimings;
   /** Files under way: discarded when the call ends, unless they were kept. */
   readonly spools: Spool[];
-  /** The place in the house, given back when the call ends. */
+  /** Place and memory, given back when the call ends. */
   ticket: Ticket | undefined;
   /** What went wrong, for the log. */
   problem: Problem | undefined;
@@ -25,13 +25,22 @@ export interface Call {
   model: string | undefined;
   /** Name of the API key that the client came with, for the log. */
   apiKeyName: string | undefined;
+  /** Address of the client that was refused for asking too often, for the log: no other line has one. */
+  refusedClient: string | undefined;
+  /** The other end of the connection, a client or a proxy; undefined where the socket has no address. */
+  readonly peerAddress: () => string | undefined;
+  /** Headers of the answer, whatever it will be. */
+  readonly answerHeaders: Headers;
 }
 
 /** The calls under way, by their request. */
 export type Calls = WeakMap<Request, Call>;
 
 /** Begins a call; the client's own request id is taken when it is a plain token. */
-export function beginCall(request: Request, keepOpen: () => void): Call {
+export function beginCall(
+  request: Request,
+  { keepOpen, peerAddress }: Pick<Call, "keepOpen" | "peerAddress">,
+): Call {
   return {
     requestId: ownId(request.headers.get("x-request-id")) ?? crypto.randomUUID(),
     startedAt: performance.now(),
@@ -42,6 +51,9 @@ export function beginCall(request: Request, keepOpen: () => void): Call {
     problem: undefined,
     model: undefined,
     apiKeyName: undefined,
+    refusedClient: undefined,
+    peerAddress,
+    answerHeaders: new Headers(),
   };
 }
 

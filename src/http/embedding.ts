@@ -5,7 +5,7 @@ import { limits } from "../limits.ts";
 import type { ImageSource } from "../sources/source.ts";
 import { toShortestDecimals } from "../vector/encoding.ts";
 import { type Calls, callOf } from "./call.ts";
-import type { Readers } from "./readers.ts";
+import type { ModelCheck, Readers } from "./readers.ts";
 
 /** What a route needs to answer vectors. */
 export interface EmbeddingRoutes {
@@ -47,12 +47,21 @@ export async function embedFor(
     ...rest,
     model: query.model ?? defaultModel,
     normalize: query.normalize ?? false,
+    hold: call.ticket?.hold,
   };
   const embedded = await embedder.embed(asked, request.signal, call.timings);
   if (embedded instanceof Problem) throw embedded;
   call.model = embedded.model;
   const { model, vector, ...saved } = embedded;
   return { model, dimensions: vector.length, vector: toShortestDecimals(vector), ...saved };
+}
+
+/** What a route's reader asks before it reads a body. */
+export function modelCheck(
+  useCase: { readonly refusal: (model: string) => Problem | undefined },
+  defaultModel: string,
+): ModelCheck {
+  return (model) => useCase.refusal(model ?? defaultModel);
 }
 
 /** What a client called its file: echoed, never used. */
@@ -66,7 +75,8 @@ export function echoedFilename(name: string): string {
 /** What brings one image in one of two ways, as Elysia has validated it. */
 interface OneImage {
   readonly image_url?: string | null | undefined;
-  readonly image_base64?: string | null | undefined;
+  /** Its bytes. */
+  readonly image_base64?: ArrayBuffer | null | undefined;
 }
 
 /**
@@ -76,9 +86,11 @@ interface OneImage {
  */
 export function imageSourceOf({ image_url, image_base64 }: OneImage): ImageSource {
   const url = image_url ?? undefined;
-  const text = image_base64 ?? undefined;
-  if (url !== undefined && text === undefined) return { kind: "url", url };
-  if (text !== undefined && url === undefined) return { kind: "base64", text };
+  const bytes = image_base64 ?? undefined;
+  if (url !== undefined && bytes === undefined) return { kind: "url", url };
+  if (bytes !== undefined && url === undefined) {
+    return { kind: "memory", bytes: new Uint8Array(bytes) };
+  }
   const message = "expected exactly one of image_url and image_base64";
   const detail = "Send exactly one of image_url and image_base64.";
   throw new Problem("validation-failed", detail, { faults: [{ pointer: "", message }] });
@@ -93,6 +105,7 @@ export const modelProblems = [
   "unsupported-media-type",
   "validation-failed",
   "unknown-model",
+  "rate-limited",
   "internal-error",
   "overloaded",
   "model-unavailable",

@@ -97,6 +97,10 @@ function plainSchemas(node: Json): Json {
   if (object["title"] === "StoredPart") {
     return { type: "string", format: "binary", description: "The image file." };
   }
+  if (object["title"] === "Base64") {
+    const { title, ...described } = object;
+    return { ...described, type: "string" };
+  }
   const alternatives = object["anyOf"];
   if (Array.isArray(alternatives)) {
     const kept = alternatives.map(asObject).filter((one) => !isCoercion(one));

@@ -100,9 +100,10 @@ function expectationOf({
   readonly message: string;
 }): string {
   if (schema.title === "StoredPart") return "expected a file";
+  if (schema.title === "Base64") return "expected string";
   const alternatives: readonly TSchema[] = schema["anyOf"] ?? [];
   if (alternatives.some(({ type }) => type === "boolean")) return "expected true or false";
-  const types = alternatives.map(({ type }) => type);
+  const types = alternatives.map(({ type, title }) => (title === "Base64" ? "string" : type));
   if (types.length > 0) return `expected ${types.join(" or ")}`;
   return message.slice(0, 1).toLowerCase() + message.slice(1);
 }

@@ -3,6 +3,20 @@ import { t } from "elysia";
 import { limits } from "../limits.ts";
 import type { StoredPart } from "../sources/upload.ts";
 
+/**
+ * Base64 to the client; from the reader its bytes come. Elysia's own default would take the place of what is
+ * missing.
+ */
+function imageBase64(description: string, examples: readonly string[] = []) {
+  const { default: _, ...schema } = t.ArrayBuffer();
+  return t.Unsafe<ArrayBuffer>({
+    ...schema,
+    title: "Base64",
+    description,
+    ...(examples.length > 0 && { examples }),
+  });
+}
+
 /** What a request has beyond the documented is ignored. */
 const lenient = { additionalProperties: true };
 
@@ -14,7 +28,7 @@ export const embeddingQuery = t.Object(
         description:
           "The model that makes the vector: `clip-ViT-B-32`, or what CLIP_MODEL names, or `nv-dinov2`; each request has a default.",
         examples: ["clip-ViT-B-32", "nv-dinov2"],
-        maxLength: 100,
+        maxLength: limits.maxModelChars,
       }),
     ),
     normalize: t.Optional(
@@ -31,7 +45,7 @@ const textModel = t.Optional(
   t.String({
     description: "A model that takes texts: `clip-ViT-B-32`, or what CLIP_MODEL names.",
     examples: ["clip-ViT-B-32"],
-    maxLength: 100,
+    maxLength: limits.maxModelChars,
   }),
 );
 
@@ -69,10 +83,10 @@ export const vectorizeUrlBody = t.Object(
 
 export const vectorizeBase64Body = t.Object(
   {
-    image_base64: t.String({
-      description: "The image as bare base64, base64url or a data: URI; line breaks are fine.",
-      examples: [onePixelPng()],
-    }),
+    image_base64: imageBase64(
+      "The image as bare base64, base64url or a data: URI; line breaks are fine.",
+      [onePixelPng()],
+    ),
     filename: t.Optional(
       // Clients whose language has a null send it for a name that they do not have.
       t.Nullable(
@@ -111,9 +125,7 @@ export const similarityBody = t.Object(
     image_url: t.Optional(
       t.Nullable(t.String({ description: "Absolute http(s) URL of an image." })),
     ),
-    image_base64: t.Optional(
-      t.Nullable(t.String({ description: "Instead of the URL: base64, as elsewhere." })),
-    ),
+    image_base64: t.Optional(t.Nullable(imageBase64("Instead of the URL: base64, as elsewhere."))),
     texts: t.Array(t.String(), {
       description: `What the image may show: 1 to ${limits.maxComparedTexts} texts.`,
       minItems: 1,

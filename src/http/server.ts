@@ -5,6 +5,7 @@ import { limits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { App } from "./app.ts";
 import { beginCall, type Call, type Calls, serverTiming } from "./call.ts";
+import { createDescriptorWatch } from "./descriptor-watch.ts";
 import { handOver } from "./hand-over.ts";
 import { hearOut } from "./hear-out.ts";
 import type { Lifecycle } from "./lifecycle.ts";
@@ -50,6 +51,8 @@ export interface HttpServer {
   stop(timeoutMs: number): Promise<boolean>;
   /** Cuts whatever is still open. */
   close(): Promise<void>;
+  /** To be called now and then: makes room where no file descriptor is left, and says so. */
+  checkDescriptors(): void;
 }
 
 /**
@@ -64,7 +67,10 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
   let wakeIdle = () => {};
 
   async function serve(received: Request, server: Server<undefined>): Promise<Response> {
-    const call = beginCall(received, () => server.timeout(received, 0));
+    const call = beginCall(received, {
+      keepOpen: () => server.timeout(received, 0),
+      peerAddress: () => server.requestIP(received)?.address,
+    });
     const request = toRoutable(received);
     underWay += 1;
     try {
@@ -93,6 +99,7 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
   }
 
   function setHeaders({ headers }: Response, call: Call): void {
+    for (const [name, value] of call.answerHeaders) headers.set(name, value);
     headers.set("x-request-id", call.requestId);
     headers.set("server-timing", serverTiming(call, performance.now()));
     headers.set("x-content-type-options", "nosniff");
@@ -135,6 +142,10 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
       return await promise.finally(() => clearTimeout(timer));
     },
     close: () => server.stop(true),
+    checkDescriptors: createDescriptorWatch({
+      closeIdleConnections: () => server.closeIdleConnections(),
+      log,
+    }),
   };
 }
 
@@ -163,6 +174,7 @@ function logCall(log: Log, { method, request, response, call }: Served): void {
     ms: Math.round((performance.now() - call.startedAt) * 10) / 10,
     model: call.model,
     key: call.apiKeyName,
+    client: call.refusedClient,
   };
   if ("code" in fields && fields.code === "internal-error") log.error("request", fields);
   else if (fields.path === "/livez" || fields.path === "/readyz") log.debug("request", fields);

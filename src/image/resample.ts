@@ -12,6 +12,7 @@ import {
   type ResampleKernels,
   SLACK_BYTES,
 } from "./resample-kernels.ts";
+import type { Strip } from "./strips.ts";
 import { tapsOfCrop } from "./taps.ts";
 
 const PIXEL_BYTES = 3;
@@ -30,28 +31,47 @@ const PAGE_BYTES = 64 * 1024;
  */
 export type Resample = (image: StoredPixels) => Uint8Array;
 
+/** What is known of an image before its pixels are. */
+export type StoredSize = Omit<StoredPixels, "rgb">;
+
+/** The same for an image that comes in strips. */
+export interface Resampling {
+  /**
+   * Takes the next strip: whole rows from the top down, or where the image lies on its side whole columns
+   * from the left.
+   *
+   * @param rgb uint8, [strip.height, strip.width, 3]; left untouched, and not needed afterwards.
+   */
+  add(strip: Strip, rgb: Uint8Array): void;
+  /** @returns uint8, [side, side, 3]. */
+  finish(): Uint8Array;
+}
+
 /**
  * Makes a resampler with memory of its own, some MB that its next images use again.
  *
  * @param side pixels of the result's width and height.
  */
 export function createResampler(side: number): Resample {
-  const kernels = createResampleKernels();
+  const start = createStripResampler(side);
   return (image) => {
-    const crop = resample(kernels, image, side);
-    // What ran along the stored columns is an upright row.
-    return turnOf(image.orientation).isTransposed
-      ? turnUpright({ rgb: crop, width: side, height: side, orientation: 5 }).rgb
-      : crop;
+    const resampling = start(image);
+    resampling.add({ left: 0, top: 0, width: image.width, height: image.height }, image.rgb);
+    return resampling.finish();
   };
 }
 
-/** @returns uint8, [side, side, 3], transposed where the image is. */
-function resample(
+/** Makes a resampler of images that come in strips, one image at a time: the next ends the one before. */
+export function createStripResampler(side: number): (image: StoredSize) => Resampling {
+  const kernels = createResampleKernels();
+  return (image) => startResampling(kernels, image, side);
+}
+
+function startResampling(
   { memory, narrow, shorten }: ResampleKernels,
-  { rgb, width, height, orientation }: StoredPixels,
+  { width, height, orientation }: StoredSize,
   side: number,
-): Uint8Array {
+): Resampling {
   const { isMirrored, isFlipped, isTransposed } = turnOf(orientation);
   const short = Math.min(width, height);
   const columns = tapsOfCrop(width, short, side, isMirrored);
@@ -78,34 +98,44 @@ function resample(
   bytes.set(bytesOf(across), at.across);
   bytes.set(bytesOf(down), at.down);
 
-  for (let y = 0; y < rowCount; y += tileHeight) {
-    const count = Math.min(tileHeight, rowCount - y);
-    for (let x = 0; x < rowBytes; x += tileWidth) {
-      const length = Math.min(tileWidth, rowBytes - x);
-      const start = ((rows.begin + y) * width + columns.begin) * PIXEL_BYTES + x;
-      copyRows(
-        rgb.subarray(start),
-        width * PIXEL_BYTES,
-        bytes.subarray(at.tile),
-        tileWidth,
-        count,
-        length,
-      );
-      if (isTransposed) {
-        const target = at.between + x;
-        shorten(at.tile, tileWidth, length, target, betweenPitch, at.down, side);
-      } else {
-        const target = at.between + y * cropPitch;
-        narrow(at.tile, tileWidth, count, target, at.across, side);
+  return {
+    add: (strip, rgb) => {
+      // What of the crop's rows and columns the strip holds, counted from the crop's first.
+      const firstRow = Math.max(0, strip.top - rows.begin);
+      const endRow = Math.min(rowCount, strip.top + strip.height - rows.begin);
+      const firstByte = Math.max(0, strip.left - columns.begin) * PIXEL_BYTES;
+      const endByte = Math.min(rowBytes, (strip.left + strip.width - columns.begin) * PIXEL_BYTES);
+      const pitch = strip.width * PIXEL_BYTES;
+      for (let y = firstRow; y < endRow; y += tileHeight) {
+        const count = Math.min(tileHeight, endRow - y);
+        for (let x = firstByte; x < endByte; x += tileWidth) {
+          const length = Math.min(tileWidth, endByte - x);
+          const left = (columns.begin - strip.left) * PIXEL_BYTES + x;
+          const source = rgb.subarray((rows.begin - strip.top + y) * pitch + left);
+          copyRows(source, pitch, bytes.subarray(at.tile), tileWidth, count, length);
+          if (isTransposed) {
+            const target = at.between + x;
+            shorten(at.tile, tileWidth, length, target, betweenPitch, at.down, side);
+          } else {
+            const target = at.between + y * cropPitch;
+            narrow(at.tile, tileWidth, count, target, at.across, side);
+          }
+        }
       }
-    }
-  }
-  if (isTransposed) {
-    narrow(at.between, betweenPitch, side, at.crop, at.across, side);
-  } else {
-    shorten(at.between, cropPitch, cropPitch, at.crop, cropPitch, at.down, side);
-  }
-  return bytes.slice(at.crop, at.crop + side * cropPitch);
+    },
+    finish: () => {
+      if (isTransposed) {
+        narrow(at.between, betweenPitch, side, at.crop, at.across, side);
+      } else {
+        shorten(at.between, cropPitch, cropPitch, at.crop, cropPitch, at.down, side);
+      }
+      const crop = bytes.slice(at.crop, at.crop + side * cropPitch);
+      // What ran along the stored columns is an upright row.
+      return isTransposed
+        ? turnUpright({ rgb: crop, width: side, height: side, orientation: 5 }).rgb
+        : crop;
+    },
+  };
 }
 
 /** Copies the first `length` bytes of `count` rows. */

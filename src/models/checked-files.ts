@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { isRecord } from "./json.ts";
 import { replaceText } from "./replace-text.ts";
 
@@ -64,6 +64,18 @@ export async function looksUnchanged(
 ): Promise<boolean> {
   const now = await lookAt(path).catch(() => undefined);
   return now !== undefined && checked !== undefined && isSame(now, checked);
+}
+
+/**
+ * Whether a file is still what its folder's record says: it looks so, or its bytes say so. A record that
+ * does not name it says nothing against it.
+ *
+ * @throws Error of the file system.
+ */
+export async function isStillChecked(path: string): Promise<boolean> {
+  const checked = (await readCheckedFiles(dirname(path)))[basename(path)];
+  if (checked === undefined || (await looksUnchanged(path, checked))) return true;
+  return (await checkFile(path)).sha256 === checked.sha256;
 }
 
 /**

@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { messageOf } from "../errors.ts";
+import { messageOf, Problem } from "../errors.ts";
 import { digestFile } from "./checked-files.ts";
 import type { GoldenPicture } from "./golden-inputs.ts";
 
@@ -17,6 +17,8 @@ export interface GoldenPictureSource {
   /** Fetches a URL; undefined where the network is not to be touched. */
   readonly fetchImage: ((url: string, signal: AbortSignal) => Promise<Uint8Array>) | undefined;
 }
+
+const otherFile = "what was fetched is another file";
 
 /**
  * Finds or fetches one picture. What is found is checked by its SHA-256.
@@ -37,10 +39,11 @@ export async function obtainPicture(
   try {
     const bytes = await fetchImage(picture.url, signal);
     const sha256 = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-    if (sha256 !== picture.sha256) return { missing: "what was fetched is another file" };
+    if (sha256 !== picture.sha256) return { missing: otherFile };
     return { path: await keep(cache, picture, bytes) };
   } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof Problem && error.code === "body-too-large") return { missing: otherFile };
     return { missing: `${messageOf(error)} Or give a folder that has it: --pictures DIR` };
   }
 }

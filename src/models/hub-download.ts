@@ -14,6 +14,8 @@ export interface PullProgress {
 
 export interface DownloadOptions extends HubAccess {
   readonly clock: Clock;
+  /** No byte for so long: the connection is given up, and asked for anew. */
+  readonly silenceMs: number;
 }
 
 /** What a download is asked to do, beside the file itself. */
@@ -32,8 +34,6 @@ export interface PullFailure {
 /** Tries in a row that bring nothing. */
 const maxBarrenTries = 5;
 const maxWaitMs = 60_000;
-/** No byte for so long: the connection is given up, and asked for anew. */
-const silenceMs = 30_000;
 
 /**
  * Downloads what is missing of a file, and checks the whole by its SHA-256.
@@ -91,12 +91,12 @@ type Reception =
 
 /** Asks for what is missing, and takes what comes. */
 async function receive(
-  access: HubAccess,
+  access: DownloadOptions,
   part: PartialFile,
   file: WeightsSource,
   { signal, onProgress }: DownloadTerms,
 ): Promise<Reception | undefined> {
-  const silence = createSilenceGuard(signal);
+  const silence = createSilenceGuard(signal, access.silenceMs);
   const heard = () => {
     silence.heard();
     onProgress({ receivedBytes: part.size(), totalBytes: file.bytes });
@@ -177,7 +177,7 @@ function continuesAt({ status, headers }: Response, fromByte: number, totalBytes
 }
 
 /** A signal that aborts with the caller's, and when nothing is heard for too long. */
-function createSilenceGuard(caller: AbortSignal) {
+function createSilenceGuard(caller: AbortSignal, silenceMs: number) {
   const controller = new AbortController();
   const abort = () => controller.abort();
   const leave = () => controller.abort(caller.reason);

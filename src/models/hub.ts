@@ -2,12 +2,13 @@
  * Downloads files of a Hugging Face hub: resumed after a break, checked by size and SHA-256, placed whole,
  * and safe when several processes want the same file.
  */
-import { mkdir, stat, statfs } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Clock, processClock } from "../backends/clock.ts";
 import { codeOf, messageOf } from "../errors.ts";
 import { tryLockFile } from "../native/file-lock.ts";
 import type { WeightsSource } from "./catalog.ts";
+import { spaceLack } from "./disk-space.ts";
 import { type DownloadTerms, failed, fillFromHub, type PullFailure } from "./hub-download.ts";
 import type { HubAccess } from "./hub-request.ts";
 import { openPartialFile } from "./partial-file.ts";
@@ -16,6 +17,8 @@ export interface HubOptions extends HubAccess {
   /** Nothing is downloaded then. */
   readonly isOffline: boolean;
   readonly clock?: Clock;
+  /** No byte for so long: the connection is given up, and asked for anew. 30 s unless told. */
+  readonly silenceMs?: number;
 }
 
 /** What a download is asked to do, beside the file itself. */
@@ -40,7 +43,7 @@ const lockPollMs = 500;
 
 /** Makes the client of one hub. */
 export function createHub(options: HubOptions): Hub {
-  const { clock = processClock } = options;
+  const { clock = processClock, silenceMs = 30_000 } = options;
 
   async function download(
     file: WeightsSource,
@@ -48,11 +51,14 @@ export function createHub(options: HubOptions): Hub {
     terms: PullTerms,
   ): Promise<PullFailure | undefined> {
     const path = `${target}.partial`;
-    const lack = await spaceLack(target, file.bytes - (await sizeOf(path)) + terms.bytesBeside);
-    if (lack !== undefined) return failed(lack);
+    const lack = await spaceLack(
+      dirname(target),
+      file.bytes - (await sizeOf(path)) + terms.bytesBeside,
+    );
+    if (lack !== undefined) return { ...failed(lack), mayPass: true };
     const part = await openPartialFile(path, file.bytes);
     try {
-      const failure = await fillFromHub({ ...options, clock }, part, file, terms);
+      const failure = await fillFromHub({ ...options, clock, silenceMs }, part, file, terms);
       if (failure === undefined) await part.place(target);
       return failure;
     } finally {
@@ -75,18 +81,10 @@ export function createHub(options: HubOptions): Hub {
         }
       } catch (error) {
         terms.signal.throwIfAborted();
-        return failed(fileSystemSentence(error));
+        return fileSystemFailure(error);
       }
     },
   };
-}
-
-async function spaceLack(target: string, neededBytes: number): Promise<string | undefined> {
-  const { bavail, bsize } = await statfs(dirname(target));
-  const freeBytes = bavail * bsize;
-  if (freeBytes >= neededBytes) return undefined;
-  const [needed, free] = [neededBytes, freeBytes].map((bytes) => Math.ceil(bytes / 1e6));
-  return `the disk of MODELS_DIR has ${free} MB free, and ${needed} MB are needed: free space`;
 }
 
 async function sizeOf(path: string): Promise<number> {
@@ -96,8 +94,12 @@ async function sizeOf(path: string): Promise<number> {
   );
 }
 
-function fileSystemSentence(error: unknown): string {
+function fileSystemFailure(error: unknown): PullFailure {
   const code = codeOf(error);
-  if (code === "ENOSPC" || code === "EDQUOT") return "the disk of MODELS_DIR is full: free space";
-  return `MODELS_DIR cannot be written (${code || messageOf(error)}): make it a folder of this user`;
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return { ...failed("the disk of MODELS_DIR is full: free space"), mayPass: true };
+  }
+  return failed(
+    `MODELS_DIR cannot be written (${code || messageOf(error)}): make it a folder of this user`,
+  );
 }

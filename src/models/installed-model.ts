@@ -99,15 +99,23 @@ export async function findServedWeights(model: InstalledModel): Promise<string |
   return weights && (await findWeights(weights.places, weights));
 }
 
-/** One clause about a file that lies where the weights belong and has another length; undefined where none does. */
-export async function wrongWeights(model: InstalledModel): Promise<string | undefined> {
+/**
+ * One clause about a file that lies where one of the model's files belongs and has another length; undefined
+ * where none does. The published pair counts where no pinned weights go before it.
+ */
+export async function wrongFile(model: InstalledModel): Promise<string | undefined> {
+  const { onnxExport, pinned } = model;
   const weights = servedWeights(model);
-  if (weights === undefined) return undefined;
-  const { bytes, places, target } = weights;
-  for (const path of places) {
+  const wanted = (weights?.places ?? []).map((path) => ({ path, bytes: weights?.bytes }));
+  if (onnxExport !== undefined && pinned === undefined) {
+    const { files, image, text } = onnxExport;
+    wanted.push({ path: files.imageTower, bytes: image.bytes });
+    wanted.push({ path: files.textTower, bytes: text.bytes });
+  }
+  for (const { path, bytes } of wanted) {
     const size = await sizeOf(path);
     if (size !== undefined && size !== bytes) {
-      return `${basename(target)} has ${size} bytes instead of ${bytes}`;
+      return `${basename(path)} has ${size} bytes instead of ${bytes}`;
     }
   }
   return undefined;

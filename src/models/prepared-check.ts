@@ -49,6 +49,22 @@ export function isFrom(record: CheckedFiles, sha256: string | undefined): boolea
   return record[weightsEntry]?.sha256 === sha256;
 }
 
+/** Bytes that writing both towers anew takes on their disk: each replaces an earlier one once it is whole. */
+export async function bytesToWrite(
+  files: ModelFiles,
+  architecture: ClipArchitecture,
+): Promise<number> {
+  let held = 0;
+  let most = 0;
+  for (const [path, graph] of towersOf(files, architecture)) {
+    const { totalBytes } = placeWeights(graph);
+    const earlier = await stat(`${path}.data`).catch(() => undefined);
+    most = Math.max(most, held + totalBytes);
+    held += totalBytes - (earlier?.size ?? 0);
+  }
+  return most;
+}
+
 /** The files that hold a prepared model's tensors. */
 export function dataPathsOf({ imageTower, textTower }: ModelFiles): readonly string[] {
   return [`${imageTower}.data`, `${textTower}.data`];

@@ -9,7 +9,7 @@ import {
   hasExport,
   type InstalledModel,
   servedWeights,
-  wrongWeights,
+  wrongFile,
 } from "./installed-model.ts";
 import type { ClipArchitecture } from "./onnx/architecture.ts";
 import { preparedFolderIn, syntheticFolder } from "./prepared.ts";
@@ -40,39 +40,40 @@ type Pull = (terms: DownloadTerms) => Promise<PullFailure | undefined>;
 
 /** Makes the supply of a model's own weights. */
 export function createWeightsSupply(model: InstalledModel, hub: Hub): WeightsSupply {
-  const { architecture, fault, onnxExport } = model;
-  const weights = servedWeights(model);
-  const mend = mendOf(model);
-
-  async function find() {
-    if (fault !== undefined) return { unavailable: `The model is not served: ${fault}.` };
-    if (weights === undefined) {
-      return { unavailable: "No SHA-256 of its published weights is known here." };
-    }
-    const { bytes, sha256, folder, files } = weights;
-    const path = await findServedWeights(model);
-    const isPrepared = ["complete", "changed"].includes(
-      await preparedState(files, architecture, sha256),
-    );
-    if (path === undefined && !isPrepared && onnxExport !== undefined && (await hasExport(model))) {
-      const { image, text } = onnxExport;
-      const from = { kind: "onnx", files: onnxExport.files, image, text, architecture } as const;
-      return { folder: onnxExport.folder, from };
-    }
-    return { folder, from: { kind: "weights", path, bytes, sha256, architecture } as const };
-  }
-
   return {
     exactId: exactIdOf(model),
     isSynthetic: false,
     download: downloadOf(model, hub),
-    mend,
-    find,
+    mend: mendOf(model),
+    find: () => findTowers(model),
     findFault: async () => {
-      const fault = await wrongWeights(model);
+      const fault = await wrongFile(model);
       return fault && `${fault}: copy it again.`;
     },
   };
+}
+
+/** What a model's towers can be had from now; or one sentence about why from nothing. */
+export async function findTowers(
+  model: InstalledModel,
+): Promise<ModelToWrite | { readonly unavailable: string }> {
+  const { architecture, fault, onnxExport } = model;
+  const weights = servedWeights(model);
+  if (fault !== undefined) return { unavailable: `The model is not served: ${fault}.` };
+  if (weights === undefined) {
+    return { unavailable: "No SHA-256 of its published weights is known here." };
+  }
+  const { bytes, sha256, folder, files } = weights;
+  const path = await findServedWeights(model);
+  const isPrepared = ["complete", "changed"].includes(
+    await preparedState(files, architecture, sha256),
+  );
+  if (path === undefined && !isPrepared && onnxExport !== undefined && (await hasExport(model))) {
+    const { image, text } = onnxExport;
+    const from = { kind: "onnx", files: onnxExport.files, image, text, architecture } as const;
+    return { folder: onnxExport.folder, from };
+  }
+  return { folder, from: { kind: "weights", path, bytes, sha256, architecture } };
 }
 
 /** Only what was published can be downloaded, and only where nothing is pinned in its place. */

@@ -79,7 +79,7 @@ export async function importWeights(
 }
 
 /**
- * Copies a file to its place, once the copy is what it must be.
+ * Copies a file to its place, once the copy is what it must be; else nothing of the copy stays.
  *
  * @returns one sentence about why not, or undefined.
  * @throws the signal's reason; Error of the file system.
@@ -94,22 +94,24 @@ export async function placeCopy(
   await using lock = await tryLockFile(`${target}.lock`);
   if (lock === undefined) return "another process is at it: wait until it is done";
   const partial = `${target}.partial`;
-  await copyFile(found, partial, constants.COPYFILE_FICLONE);
-  // Who imports need not be who serves.
-  await chmod(partial, 0o644);
-  signal.throwIfAborted();
-  // It reads what was copied, so what is placed is what was checked.
-  const copy = await openPartialFile(partial, bytes);
   try {
-    if (copy.digest() === sha256) {
+    await copyFile(found, partial, constants.COPYFILE_FICLONE);
+    // Who imports need not be who serves.
+    await chmod(partial, 0o644);
+    signal.throwIfAborted();
+    // It reads what was copied, so what is placed is what was checked.
+    const copy = await openPartialFile(partial, bytes);
+    try {
+      if (copy.digest() !== sha256) return `${otherFile(basename(found))}: its SHA-256 is another`;
       await copy.place(target);
       return undefined;
+    } finally {
+      await copy.close();
     }
   } finally {
-    await copy.close();
+    // Whatever went wrong, half a copy is of no use, and on a full disk in the way.
+    await rm(partial, { force: true });
   }
-  await rm(partial, { force: true });
-  return `${otherFile(basename(found))}: its SHA-256 is another`;
 }
 
 async function whatIsThere(paths: readonly string[], file: WeightsSource): Promise<ImportFault> {

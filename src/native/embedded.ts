@@ -19,6 +19,8 @@ interface Embedded {
   readonly nativeFiles: readonly EmbeddedFile[];
   /** Path of the inference worker's module inside the executable. */
   readonly inferenceWorker: string;
+  /** Path of the JSON worker's module inside the executable. */
+  readonly jsonWorker: string;
 }
 
 /** Nothing from source: the build puts a module of its own in this one's place (`build-plugin.ts`). */

@@ -14,12 +14,17 @@ const LOCK_EXCLUSIVE_NOW = 6;
  */
 export async function tryLockFile(path: string): Promise<AsyncDisposable | undefined> {
   const file = await open(path, "a", 0o600);
-  if (isLocked(file)) return { [Symbol.asyncDispose]: () => file.close() };
+  if (tryLock(file)) return { [Symbol.asyncDispose]: () => file.close() };
   await file.close();
   return undefined;
 }
 
-function isLocked({ fd }: FileHandle): boolean {
+/**
+ * Locks an open file against every other opening of it, this process's own too, until this one is closed.
+ *
+ * @returns false while another has it locked, or where the file system has no locks.
+ */
+export function tryLock({ fd }: FileHandle): boolean {
   const { symbols, close } = dlopen("libc.so.6", {
     flock: { args: [FFIType.i32, FFIType.i32], returns: FFIType.i32 },
   });

@@ -6,4 +6,5 @@ export const workerFiles = {
   inference:
     embedded?.inferenceWorker ??
     fileURLToPath(new URL("../../workers/inference.ts", import.meta.url)),
+  json: embedded?.jsonWorker ?? fileURLToPath(new URL("../../workers/json.ts", import.meta.url)),
 } as const;

@@ -7,18 +7,21 @@ const firstBytes = 64 * 1024;
  * Reads a whole body into memory. The bytes are counted as they come (after decompression); the
  * Content-Length only refuses early and makes room, so that nothing is copied twice where it is right.
  *
+ * @param onChunk called as each piece comes.
  * @returns a buffer of its own, exactly as long as the body.
  * @throws Problem `body-too-large` over `maxBytes`; whatever the transfer throws.
  */
 export async function readBody(
   response: Response,
   maxBytes: number,
+  onChunk: () => void = () => {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const declared = Number(response.headers.get("content-length") ?? Number.NaN);
   if (declared > maxBytes) throw tooLarge(maxBytes);
   let room = new Uint8Array(Math.min(declared || firstBytes, maxBytes));
   let length = 0;
   for await (const chunk of response.body ?? []) {
+    onChunk();
     const needed = length + chunk.byteLength;
     if (needed > maxBytes) throw tooLarge(maxBytes);
     if (needed > room.byteLength) {

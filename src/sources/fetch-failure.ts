@@ -6,6 +6,10 @@ import { Problem } from "../errors.ts";
  */
 const meanings: readonly (readonly [code: RegExp, meaning: string])[] = [
   [
+    /^DNS_(ECONNREFUSED|EREFUSED|ESERVFAIL|ETIMEOUT)$/,
+    "name could not be looked up just now: try again",
+  ],
+  [
     /^(ENOTFOUND|EAI_|ENODATA|ESERVFAIL|EBADNAME|ENONAME|DNS_)/,
     "name does not resolve: check the URL's host name",
   ],

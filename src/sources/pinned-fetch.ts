@@ -1,15 +1,14 @@
-import { lookup } from "node:dns/promises";
 import { version } from "../../package.json" with { type: "json" };
 import { Problem } from "../errors.ts";
 import type { FetchRule } from "../net/fetch-allow.ts";
 import { parseIpAddress } from "../net/ip-address.ts";
 import { isConnectFailure } from "./fetch-failure.ts";
+import type { LookUp } from "./name-lookup.ts";
 
 export interface PinnedFetchOptions {
   /** What may be connected to; asked for every address of every URL. */
   readonly allow: FetchRule;
-  /** Every address of a host name, as text, in the order to try them. */
-  readonly resolve?: (hostname: string) => Promise<readonly string[]>;
+  readonly resolve: LookUp;
   /** PEM of the authorities to trust instead of the well-known ones. */
   readonly trustedAuthorities?: string;
 }
@@ -72,8 +71,7 @@ async function checkedAddresses(
 ): Promise<readonly string[]> {
   const literal = url.hostname.replace(/^\[(.*)\]$/, "$1");
   const isLiteral = parseIpAddress(literal) !== undefined;
-  const resolve = options.resolve ?? lookUp;
-  const texts = isLiteral ? [literal] : await orAbort(resolve(url.hostname), signal);
+  const texts = isLiteral ? [literal] : await orAbort(options.resolve(url.hostname), signal);
   if (texts.length === 0) {
     throw new Problem(
       "origin-error",
@@ -94,12 +92,6 @@ async function checkedAddresses(
 function portOf(url: URL): number {
   if (url.port !== "") return Number(url.port);
   return url.protocol === "https:" ? 443 : 80;
-}
-
-/** IPv4 comes first: where IPv6 is broken, connecting to it usually hangs instead of failing. */
-async function lookUp(hostname: string): Promise<readonly string[]> {
-  const records = await lookup(hostname, { all: true, order: "ipv4first" });
-  return records.map((record) => record.address);
 }
 
 /** The promise's outcome, or the signal's reason as soon as it aborts: look-ups cannot be cancelled. */

@@ -1,7 +1,5 @@
 /** Where an image comes from, and the one way to get its bytes. */
 import type { ImageBytes } from "../backends/protocol.ts";
-import { decodeBase64Image } from "../image/data-uri.ts";
-import { limits } from "../limits.ts";
 import { openFile } from "./file.ts";
 import type { StoredPart } from "./upload.ts";
 import type { UrlSource } from "./url.ts";
@@ -9,7 +7,8 @@ import type { UrlSource } from "./url.ts";
 /** An image that a request or a command names or brings. */
 export type ImageSource =
   | { readonly kind: "url"; readonly url: string }
-  | { readonly kind: "base64"; readonly text: string }
+  /** Bytes in a buffer of their own, which is given away. */
+  | { readonly kind: "memory"; readonly bytes: Uint8Array<ArrayBuffer> }
   | { readonly kind: "upload"; readonly part: StoredPart }
   /** A file of whoever runs the command, never one that a request names. */
   | { readonly kind: "file"; readonly path: string };
@@ -35,10 +34,8 @@ export function createAcquire(urlSource: UrlSource, maxImageBytes: number): Acqu
         const { bytes, fetchMs } = await urlSource.open(source.url, signal);
         return { image: { kind: "memory", bytes }, fetchMs };
       }
-      case "base64":
-        // Parsing the largest JSON and decoding it take some 20 ms each: others get a turn in between.
-        if (source.text.length > limits.longTextChars) await Bun.sleep(0);
-        return { image: { kind: "memory", bytes: decodeBase64Image(source.text, maxImageBytes) } };
+      case "memory":
+        return { image: source };
       case "upload":
         return { image: source.part.image };
       case "file":

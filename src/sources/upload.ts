@@ -123,7 +123,6 @@ async function storePart(
     }
   }
   if (spool === undefined) return { image: { kind: "memory", bytes: join(chunks) }, sizeBytes };
-  await spool.finish();
   return { image: { kind: "file", path: spool.path }, sizeBytes };
 }
 

@@ -3,11 +3,16 @@ import { limits } from "../limits.ts";
 import { parseImageUrl } from "../net/safe-url.ts";
 import { readBody } from "./body.ts";
 import { fetchFailure } from "./fetch-failure.ts";
+import { createLookUp, type LookUp } from "./name-lookup.ts";
 import { fetchPinned, type PinnedFetchOptions } from "./pinned-fetch.ts";
 
-interface UrlSourceOptions extends PinnedFetchOptions {
-  /** One deadline for everything: names, redirects, the last byte. */
+interface UrlSourceOptions extends Omit<PinnedFetchOptions, "resolve"> {
+  /** `/etc/hosts` and DNS unless told. */
+  readonly resolve?: LookUp;
+  /** Deadline for everything: names, redirects, the last byte. */
   readonly fetchTimeoutMs: number;
+  /** Longest wait for an answer's head, and for each next piece of its body; `limits.fetchSilenceMs` unless told. */
+  readonly silenceTimeoutMs?: number;
   /** Most bytes of an image, after decompression. */
   readonly maxImageBytes: number;
 }
@@ -37,27 +42,33 @@ interface FetchedImage {
  * goes through the same check.
  */
 export function createUrlSource(options: UrlSourceOptions): UrlSource {
+  const { silenceTimeoutMs = limits.fetchSilenceMs } = options;
+  const pinned = { resolve: createLookUp(limits.maxNameLookUps), ...options };
   return {
     async open(text, signal) {
       signal.throwIfAborted();
       const startedAt = performance.now();
       const deadline = AbortSignal.timeout(options.fetchTimeoutMs);
+      const silence = new AbortController();
+      const timer = setTimeout(() => silence.abort(), silenceTimeoutMs);
+      const heard = () => void timer.refresh();
       // Aborted at the end in every case, so that no connection outlives the call.
       const end = new AbortController();
       try {
-        const stop = AbortSignal.any([signal, deadline, end.signal]);
-        const response = await follow(parseImageUrl(text), options, stop);
-        const bytes = await readBody(response, options.maxImageBytes);
+        const stop = AbortSignal.any([signal, deadline, silence.signal, end.signal]);
+        const response = await follow(parseImageUrl(text), pinned, stop, heard);
+        const bytes = await readBody(response, options.maxImageBytes, heard);
         return { bytes, fetchMs: performance.now() - startedAt };
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof Problem) throw error;
         if (deadline.aborted) {
-          const detail = `The image's host did not deliver it within ${options.fetchTimeoutMs} ms: try again, or upload the bytes.`;
-          throw new Problem("origin-timeout", detail, { cause: error });
+          throw tooSlow(`did not deliver it within ${options.fetchTimeoutMs} ms`, error);
         }
+        if (silence.signal.aborted) throw tooSlow(`was silent for ${silenceTimeoutMs} ms`, error);
         throw fetchFailure(error);
       } finally {
+        clearTimeout(timer);
         end.abort();
       }
     },
@@ -68,10 +79,16 @@ export function createUrlSource(options: UrlSourceOptions): UrlSource {
 const redirectStatuses: readonly number[] = [301, 302, 303, 307, 308];
 
 /** Requests one URL after another until one is not a redirect. */
-async function follow(first: URL, options: UrlSourceOptions, stop: AbortSignal): Promise<Response> {
+async function follow(
+  first: URL,
+  options: PinnedFetchOptions,
+  stop: AbortSignal,
+  onHead: () => void,
+): Promise<Response> {
   let url = first;
   for (let hop = 0; hop <= limits.maxRedirects; hop += 1) {
     const response = await fetchPinned(url, options, stop);
+    onHead();
     if (response.ok) return response;
     await response.body?.cancel();
     if (!redirectStatuses.includes(response.status)) throw refusal(response.status);
@@ -79,6 +96,11 @@ async function follow(first: URL, options: UrlSourceOptions, stop: AbortSignal):
   }
   const detail = `The image URL redirects more than ${limits.maxRedirects} times: give its final URL.`;
   throw new Problem("origin-error", detail);
+}
+
+function tooSlow(what: string, cause: unknown): Problem {
+  const detail = `The image's host ${what}: try again, or upload the bytes.`;
+  return new Problem("origin-timeout", detail, { cause });
 }
 
 function refusal(status: number): Problem {

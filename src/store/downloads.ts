@@ -14,6 +14,7 @@ import {
 import { join } from "node:path";
 import type { ImageBytes, ImageFacts } from "../backends/protocol.ts";
 import { codeOf, messageOf, Problem } from "../errors.ts";
+import { tryLock } from "../native/file-lock.ts";
 
 export interface DownloadsOptions {
   readonly directory: string;
@@ -34,8 +35,6 @@ export interface Spool {
   readonly path: string;
   /** Appends bytes; @throws Problem `storage-full`. */
   write(chunk: Uint8Array): Promise<void>;
-  /** Ends the writing; the file stays until it is kept or discarded. @throws Problem `storage-full`. */
-  finish(): Promise<void>;
   /** Takes the file away, if it is still there. Safe to call at any time and more than once. */
   discard(): Promise<void>;
 }
@@ -105,6 +104,8 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
       await checkFree(directory, minFreeBytes);
       return await open(path, newFile, 0o600);
     });
+    // Until it is closed, so that whoever sweeps the folder sees that it is somebody's.
+    tryLock(file);
     let isOpen = true;
     const close = async () => {
       if (!isOpen) return;
@@ -119,7 +120,6 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
             offset += (await file.write(chunk, offset)).bytesWritten;
           }
         }),
-      finish: () => storing(close),
       discard: async () => {
         await close().catch(() => {});
         await rm(path, { force: true });
@@ -131,7 +131,6 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
     const spool = await openSpool();
     try {
       await spool.write(bytes);
-      await spool.finish();
       await place(spool.path, target);
     } finally {
       await spool.discard();
@@ -144,7 +143,7 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
       await mkdir(directory, { recursive: true, mode: 0o700 });
       await access(directory, constants.W_OK | constants.X_OK);
       for (const name of await readdir(directory)) {
-        if (isStale(name)) await rm(join(directory, name), { force: true });
+        if (await isStale(directory, name)) await rm(join(directory, name), { force: true });
       }
     },
     keep: async (image, facts) => {
@@ -159,17 +158,32 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
   };
 }
 
-/** Whether a file under way belongs to a process that is gone. */
-function isStale(name: string): boolean {
+/**
+ * Whether a file under way belongs to a process that is gone. Its number tells only of processes that this one
+ * can see: another container that shares the folder has numbers of its own, so that the lock decides.
+ */
+async function isStale(directory: string, name: string): Promise<boolean> {
   const pid = new RegExp(`^${RegExp.escape(spoolPrefix)}(\\d+)-`).exec(name)?.[1];
   if (pid === undefined) return false;
-  if (Number(pid) === process.pid) return true;
+  if (Number(pid) !== process.pid && isAlive(Number(pid))) return false;
   try {
-    process.kill(Number(pid), 0);
+    const file = await open(join(directory, name), constants.O_RDONLY | constants.O_NOFOLLOW);
+    const isNobodys = tryLock(file);
+    await file.close();
+    return isNobodys;
+  } catch {
+    // Another user's, or gone meanwhile.
     return false;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
   } catch (error) {
     const isOfAnotherUser = codeOf(error) === "EPERM";
-    return !isOfAnotherUser;
+    return isOfAnotherUser;
   }
 }
 

@@ -2,6 +2,7 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { messageOf } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { ClockWatch } from "./clock-watch.ts";
 import { deleteUnlessKeptAgain, type KeptImage, keptImages } from "./kept-images.ts";
 
 /** What the operator wants. */
@@ -87,6 +88,7 @@ interface RetentionOptions {
   readonly rule: RetentionRule;
   readonly maxHeld: number;
   readonly intervalMs: number;
+  readonly clockWatch: ClockWatch;
   readonly log: Log;
 }
 
@@ -99,16 +101,32 @@ export interface Retention {
 /** Share of a core that looking through a very large folder may take in the long run: one in twenty. */
 const pausePerWork = 19;
 
-/** Prunes at once and from then on, in the background. Nothing happens where nothing is limited. */
+/**
+ * Prunes at once and from then on, in the background. Nothing happens where nothing is limited, and nothing is
+ * too old while the clock is doubted.
+ */
 export function startRetention(options: RetentionOptions): Retention {
-  const { directory, rule, maxHeld, intervalMs, log } = options;
+  const { directory, maxHeld, intervalMs, clockWatch, log } = options;
   const controller = new AbortController();
   const { signal } = controller;
   const remove = (image: KeptImage) => deleteUnlessKeptAgain(directory, image);
+  let isDoubted = false;
+
+  /** The rule without its age while every image may look too old. */
+  function ruleNow(): RetentionRule {
+    const doubtedMs = options.rule.maxAgeMs > 0 ? clockWatch.doubtedMs() : 0;
+    if (doubtedMs > 0 && !isDoubted) {
+      const ahead_s = Math.round(doubtedMs / 1000);
+      log.warn("the clock was set ahead: for a day no image is deleted for its age", { ahead_s });
+    }
+    isDoubted = doubtedMs > 0;
+    return isDoubted ? { ...options.rule, maxAgeMs: 0 } : options.rule;
+  }
 
   async function tidy(): Promise<void> {
     try {
       const nowMs = Date.now();
+      const rule = ruleNow();
       const pruned = await prune({ directory, rule, nowMs, maxHeld, remove, signal });
       if (pruned.deleted > 0) log.info("kept images were deleted", fieldsOf(pruned));
     } catch (error) {
@@ -125,7 +143,7 @@ export function startRetention(options: RetentionOptions): Retention {
     }
   }
 
-  const isLimited = rule.maxAgeMs > 0 || rule.maxBytes > 0;
+  const isLimited = options.rule.maxAgeMs > 0 || options.rule.maxBytes > 0;
   const running = isLimited ? repeat() : Promise.resolve();
   return {
     stop: async () => {

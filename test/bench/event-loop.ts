@@ -1,9 +1,14 @@
+import { settings } from "../../src/config.ts";
+import { makeJpeg } from "../support/pictures.ts";
 import type { EventLoopDelay } from "./event-loop-probe.ts";
 import { startLoad } from "./load.ts";
 import { createPhotos } from "./photo.ts";
-import { startBystander, startService } from "./server.ts";
+import { type Server, startBystander, startService } from "./server.ts";
+import { mustSucceed } from "./upload.ts";
 
 const loadMs = 8000;
+/** Clients that send the largest JSON, one body after the other. */
+const jsonClients = 2;
 
 /** How late the event loop of the service's main thread runs while every core is busy. */
 export async function* eventLoop(): AsyncGenerator<string> {
@@ -17,6 +22,42 @@ export async function* eventLoop(): AsyncGenerator<string> {
   yield `under the load of the throughput figure for ${loadMs / 1000} s, ms later than due`;
   yield `the service's main thread: ${show(served)}; wanted: p99 under 20`;
   yield `an idle process beside it: ${show(beside)}`;
+  await load[Symbol.asyncDispose]();
+  yield* underLargestJson(service, bystander);
+}
+
+/** The same while images of MAX_IMAGE_BYTES come as base64. */
+async function* underLargestJson(service: Server, bystander: Server): AsyncGenerator<string> {
+  const body = await largestJson();
+  const servers = [service, bystander];
+  const until = performance.now() + loadMs;
+  await Promise.all(servers.map((server) => server.ask("reset")));
+  const counts = await Promise.all(
+    Array.from({ length: jsonClients }, () => sendUntil(service, body, until)),
+  );
+  const [served, beside] = await Promise.all(servers.map((server) => server.ask("report")));
+  const sent = counts.reduce((sum, count) => sum + count);
+  yield `while ${jsonClients} clients send ${sent} JSON bodies of ${(body.length / 1e6).toFixed(0)} MB, ms later than due`;
+  yield `the service's main thread: ${show(served)}; wanted: longest under 15`;
+  yield `an idle process beside it: ${show(beside)}`;
+}
+
+/** A photo of as many bytes as an image may have: what follows its end is ignored by every decoder. */
+async function largestJson(): Promise<string> {
+  const padded = new Uint8Array(settings.MAX_IMAGE_BYTES.fallback);
+  padded.set(await makeJpeg({ width: 640, height: 480 }));
+  return JSON.stringify({ image_base64: padded.toBase64() });
+}
+
+/** Sends one body after the other. @returns how many. */
+async function sendUntil(service: Server, body: string, until: number): Promise<number> {
+  const url = new URL("/vectorize-image-base64?model=clip-ViT-B-32", service.url);
+  const headers = { "content-type": "application/json" };
+  let sent = 0;
+  for (; performance.now() < until; sent += 1) {
+    await mustSucceed(fetch(url, { method: "POST", headers, body }));
+  }
+  return sent;
 }
 
 function show(delay: EventLoopDelay | undefined): string {

@@ -4,9 +4,13 @@ import { ascii, type Bytes, concat, makePixels } from "../support/pictures.ts";
 
 export const photoSize = { width: 640, height: 480 } as const;
 
+interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
 /** Something like a photo: soft shapes under fine grain. */
-async function makePhoto(seed: number): Promise<Buffer> {
-  const { width, height } = photoSize;
+async function makePhoto({ width, height }: Size, seed: number): Promise<Buffer> {
   const shapes = { width: 32, height: 24, channels: 3 } as const;
   const soft = await sharp(makePixels({ ...shapes, seed, kind: "noise" }), { raw: shapes })
     .resize(width, height, { kernel: "cubic" })
@@ -24,8 +28,8 @@ function clamp(sample: number): number {
 }
 
 /** Makes a source of photos: the pixels repeat, the bytes never do, so nothing can be remembered. */
-export async function createPhotos(): Promise<() => Bytes> {
-  const photos = await Promise.all(Array.from({ length: 16 }, (_, seed) => makePhoto(seed)));
+export async function createPhotos(size: Size = photoSize): Promise<() => Bytes> {
+  const photos = await Promise.all(Array.from({ length: 16 }, (_, seed) => makePhoto(size, seed)));
   let made = 0;
   return () => {
     const photo = photos[made % photos.length] ?? Buffer.of();

@@ -1,9 +1,10 @@
 /** What a process uses of the machine, as Linux counts it (proc(5)). */
-import { readFile, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 
 const KIB = 1024;
 /** `USER_HZ` is 100 on every architecture that Bun runs on. */
 const msPerTick = 10;
+const residentPollMs = 250;
 
 /** Bytes of a process. */
 export interface ProcessMemory {
@@ -23,6 +24,16 @@ export async function processMemory(pid: number): Promise<ProcessMemory> {
     proportional: bytesOf(rollup, "Pss"),
     anonymous: bytesOf(rollup, "Anonymous"),
   };
+}
+
+/** What a process has open and at work. @throws Error when it is gone. */
+export async function countDescriptorsAndThreads(
+  pid: number,
+): Promise<{ readonly descriptors: number; readonly threads: number }> {
+  const [descriptors, threads] = await Promise.all(
+    ["fd", "task"].map(async (kind) => (await readdir(`/proc/${pid}/${kind}`)).length),
+  );
+  return { descriptors: descriptors ?? 0, threads: threads ?? 0 };
 }
 
 /**
@@ -49,6 +60,38 @@ export async function processorMs(pid: number): Promise<number> {
   // The name, in brackets, may hold spaces: the fields after it are counted from 3.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[14 - 3]) + Number(fields[15 - 3])) * msPerTick;
+}
+
+/**
+ * Resident bytes, the cheap way: `smaps_rollup` walks every page.
+ *
+ * @throws Error when the process is gone.
+ */
+export async function residentBytes(pid: number): Promise<number> {
+  return bytesOf(await readFile(`/proc/${pid}/status`, "utf8"), "VmRSS");
+}
+
+/**
+ * Watches the resident bytes of a process.
+ *
+ * @returns their end: the first, the highest and the last.
+ */
+export async function watchResident(pid: number) {
+  const first = await residentBytes(pid);
+  let highest = first;
+  const look = async () => {
+    const now = await residentBytes(pid);
+    highest = Math.max(highest, now);
+    return now;
+  };
+  const timer = setInterval(() => void look().catch(() => {}), residentPollMs);
+  return {
+    stop: async (): Promise<readonly [number, number, number]> => {
+      clearInterval(timer);
+      const last = await look();
+      return [first, highest, last];
+    },
+  };
 }
 
 async function highWaterMark(pid: number): Promise<number> {

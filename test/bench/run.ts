@@ -1,17 +1,26 @@
 /** `bun run bench [figure…]`: prints the figures, each beside its own reference from the same run. */
 import { availableParallelism, cpus, loadavg } from "node:os";
+import { parseArgs } from "node:util";
 import { dependencies, version } from "../../package.json" with { type: "json" };
 import { eventLoop } from "./event-loop.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { livez } from "./livez.ts";
+import { overload } from "./overload.ts";
 import { preprocess } from "./preprocess.ts";
+import { soak } from "./soak.ts";
 import { start } from "./start.ts";
 import { throughput } from "./throughput.ts";
 import { uploadMemory } from "./upload-memory.ts";
 
 /** A figure gives its lines as it finds them out. */
-type Figure = () => AsyncGenerator<string>;
+type Figure = (options: FigureOptions) => AsyncGenerator<string>;
+
+interface FigureOptions {
+  readonly seconds: number;
+  readonly minutes: number;
+  readonly plot: string | undefined;
+}
 
 const figures = new Map<string, Figure>([
   ["throughput", throughput],
@@ -22,7 +31,12 @@ const figures = new Map<string, Figure>([
   ["upload-memory", uploadMemory],
   ["idle-memory", idleMemory],
   ["start", start],
+  ["overload", overload],
+  ["soak", soak],
 ]);
+
+/** Those that run only where they are named: they take minutes. */
+const longFigures: readonly string[] = ["overload", "soak"];
 
 function describeMachine(): string[] {
   const { elysia, sharp, "onnxruntime-node": onnxruntime } = dependencies;
@@ -32,7 +46,7 @@ function describeMachine(): string[] {
   ];
 }
 
-async function run(names: readonly string[]): Promise<number> {
+async function run(names: readonly string[], options: FigureOptions): Promise<number> {
   const unknown = names.filter((name) => !figures.has(name));
   if (unknown.length > 0) {
     process.stderr.write(`unknown figure ${unknown.join(", ")}: there are ${known()}\n`);
@@ -40,9 +54,9 @@ async function run(names: readonly string[]): Promise<number> {
   }
   process.stdout.write(`${describeMachine().join("\n")}\n`);
   for (const [name, figure] of figures) {
-    if (names.length > 0 && !names.includes(name)) continue;
+    if (names.length > 0 ? !names.includes(name) : longFigures.includes(name)) continue;
     process.stdout.write(`\n${name}\n`);
-    for await (const line of figure()) process.stdout.write(`  ${line}\n`);
+    for await (const line of figure(options)) process.stdout.write(`  ${line}\n`);
   }
   return 0;
 }
@@ -51,4 +65,16 @@ function known(): string {
   return [...figures.keys()].join(", ");
 }
 
-process.exit(await run(process.argv.slice(2)));
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    /** Of each load of `overload`. */
+    seconds: { type: "string", default: "60" },
+    /** Of `soak`. */
+    minutes: { type: "string", default: "30" },
+    /** File that takes the plot of `overload`. */
+    plot: { type: "string" },
+  },
+});
+const { seconds, minutes, plot } = values;
+process.exit(await run(positionals, { seconds: Number(seconds), minutes: Number(minutes), plot }));

@@ -12,6 +12,13 @@ export interface Server extends Child<ProbeQuestion, EventLoopDelay> {
   readonly url: URL;
 }
 
+/** The service among them. */
+export interface ServiceServer extends Server {
+  readonly downloadsDir: string;
+  /** File of what it has logged so far. */
+  readonly logPath: string;
+}
+
 const startTimeoutMs = 120_000;
 const preload = ["--preload", "./test/bench/event-loop-probe.ts"];
 
@@ -19,12 +26,17 @@ const preload = ["--preload", "./test/bench/event-loop-probe.ts"];
  * Starts the service with its defaults, its files in a temporary folder.
  *
  * @param weights `none`: it starts without any, and `/readyz` says so.
+ * @param settings its variables, where it is not to have its defaults.
  * @throws Error with the service's log when it does not come up.
  */
-export async function startService(weights: "synthetic" | "none"): Promise<Server> {
+export async function startService(
+  weights: "synthetic" | "none",
+  settings: Readonly<Record<string, string>> = {},
+): Promise<ServiceServer> {
   const folder = await mkdtemp(join(tmpdir(), "imagesvc-bench-"));
   const { port, url } = freeAddress();
   const logPath = join(folder, "log");
+  const downloadsDir = join(folder, "downloads");
   const emptyDir = join(folder, "models");
   await mkdir(emptyDir);
   const child = startChild<ProbeQuestion, EventLoopDelay>({
@@ -35,7 +47,8 @@ export async function startService(weights: "synthetic" | "none"): Promise<Serve
       CLIP_WEIGHTS: weights === "none" ? "openai" : "synthetic",
       HF_HUB_OFFLINE: "true",
       MODELS_DIR: weights === "none" ? emptyDir : testModelsDir,
-      DOWNLOADS_DIR: join(folder, "downloads"),
+      DOWNLOADS_DIR: downloadsDir,
+      ...settings,
     },
     logPath,
   });
@@ -52,7 +65,7 @@ export async function startService(weights: "synthetic" | "none"): Promise<Serve
     await dispose();
     throw new Error(`the service did not come up:\n${log}`, { cause });
   }
-  return { ...child, url, [Symbol.asyncDispose]: dispose };
+  return { ...child, url, downloadsDir, logPath, [Symbol.asyncDispose]: dispose };
 }
 
 /** Starts the server that shows what the machine does to any process. */

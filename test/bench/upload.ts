@@ -1,11 +1,18 @@
 /** The documented upload, sent with as little work as can be: the load shares the service's cores. */
-import { ascii, concat } from "../support/pictures.ts";
+import { ascii, type Bytes, concat } from "../support/pictures.ts";
 
+const path = "/vectorize-image-upload?model=clip-ViT-B-32";
 const boundary = "imagesvc-bench-boundary";
+export const multipartType = `multipart/form-data; boundary=${boundary}`;
 const head = ascii(
   `--${boundary}\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\nContent-Type: image/jpeg\r\n\r\n`,
 );
 const tail = ascii(`\r\n--${boundary}--\r\n`);
+
+/** The body of an upload. */
+export function uploadBody(image: Uint8Array): Bytes {
+  return concat(head, image, tail);
+}
 
 /**
  * Uploads one image to be embedded by CLIP.
@@ -13,7 +20,19 @@ const tail = ascii(`\r\n--${boundary}--\r\n`);
  * @param origin of the service.
  */
 export function upload(origin: URL, image: Uint8Array): Promise<Response> {
-  return post(origin, concat(head, image, tail));
+  return post(origin, uploadBody(image));
+}
+
+/** The same request as the bytes of HTTP/1.1, for whoever writes them to a socket. */
+export function uploadRequest(origin: URL, image: Uint8Array): Uint8Array {
+  const body = uploadBody(image);
+  const lines = [
+    `POST ${path} HTTP/1.1`,
+    `Host: ${origin.host}`,
+    `Content-Type: ${multipartType}`,
+    `Content-Length: ${body.length}`,
+  ];
+  return concat(ascii(`${lines.join("\r\n")}\r\n\r\n`), body);
 }
 
 /** The same in chunks, so that its length is known only when all of it has come. */
@@ -22,11 +41,8 @@ export function uploadInChunks(origin: URL, image: Uint8Array): Promise<Response
 }
 
 function post(origin: URL, body: Uint8Array<ArrayBuffer> | ReadableStream): Promise<Response> {
-  return fetch(new URL("/vectorize-image-upload?model=clip-ViT-B-32", origin), {
-    method: "POST",
-    headers: { "content-type": `multipart/form-data; boundary=${boundary}` },
-    body,
-  });
+  const headers = { "content-type": multipartType };
+  return fetch(new URL(path, origin), { method: "POST", headers, body });
 }
 
 /** @throws Error with the answer's text unless it is a 200. */

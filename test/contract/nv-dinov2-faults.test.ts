@@ -177,11 +177,11 @@ describe("the quota", () => {
     await using service = setUpNvDinov2();
     const { clock, backend } = service;
     const deadline = clock.now() + 50_000;
-    expect(backend.admission({ images: 40, deadline })).toBeUndefined();
-    expect(backend.admission({ images: 41, deadline })).toMatchObject({
+    expect(backend.admission({ inputs: 40, deadline })).toBeUndefined();
+    expect(backend.admission({ inputs: 41, deadline })).toMatchObject({
       code: "upstream-rate-limited",
       retryAfterS: 60,
     });
-    expect(backend.admission({ images: 80, deadline: clock.now() + 61_000 })).toBeUndefined();
+    expect(backend.admission({ inputs: 80, deadline: clock.now() + 61_000 })).toBeUndefined();
   });
 });

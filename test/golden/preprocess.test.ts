@@ -4,7 +4,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createResampler } from "../../src/image/resample.ts";
 import { catalog } from "../../src/models/catalog.ts";
-import { decodeImage } from "../../workers/decode.ts";
+import { decodeImage, openImage } from "../../workers/decode.ts";
 import { createPreprocess } from "../../workers/preprocess.ts";
 import { leftOut } from "../support/left-out.ts";
 import golden from "./preprocess.json";
@@ -28,17 +28,15 @@ for (const [name, expected] of Object.entries(golden)) {
       else leftOut(`golden picture ${name}, which is not in ../shared/golden/pictures`);
       return;
     }
-    const image = await decodeImage(
-      { kind: "file", path },
-      { maxPixels: 100_000_000, orientation: "ignore" },
-    );
+    const options = { maxPixels: 100_000_000, orientation: "ignore" } as const;
+    const image = await decodeImage({ kind: "file", path }, options);
     const { width, height, rgb } = image;
     expect(image.facts.sha256).toBe(expected.file_sha256);
     expect([width, height]).toEqual(expected.size);
     expect(sha256(rgb)).toBe(expected.decoded_rgb_sha256);
     expect(sha256(resample(image))).toBe(expected.rgb224_sha256);
     const tensor = new Float32Array(3 * side * side);
-    preprocess(image, tensor, 0);
+    await preprocess(await openImage({ kind: "file", path }, options), tensor, 0);
     expect([...tensor.subarray(0, 4)]).toEqual(expected.first_pixels);
     expect(sha256(new Uint8Array(tensor.buffer))).toBe(expected.pixel_values_f32le_sha256);
   });

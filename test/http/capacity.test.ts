@@ -70,31 +70,35 @@ test("clients that send slowly take no place from others", async () => {
 
 test("while texts would wait too long, requests with texts are refused, and those with images come in", async () => {
   const calls: Calls = new WeakMap();
-  const { json, jsonWithWrappedBase64, jsonWithTexts, jsonWithImageAndTexts } = createReaders({
+  const { json, jsonWithImage, jsonWithTexts, jsonWithImageAndTexts } = createReaders({
     calls,
     admission: createAdmission({
       maxArriving: 10,
-      maxArrivingBytes: 1000,
+      maxHeldBytes: 1000,
       limit: 10,
       expectedWaitMs: (kind) => (kind === "text" ? 2000 : 0),
       maxWaitMs: 1000,
     }),
     downloads: createDownloads({ directory: tmpdir(), minFreeBytes: 0 }),
+    jsonParser: { parse: async () => ({}) },
     maxBodyBytes: 1000,
     maxImageBytes: 1000,
   });
   const requestOf = () => {
     const headers = { "Content-Type": "application/json" };
     const request = new Request("http://host/", { method: "POST", headers, body: "{}" });
-    calls.set(
-      request,
-      beginCall(request, () => {}),
-    );
-    return { request };
+    calls.set(request, beginCall(request, { keepOpen: () => {}, peerAddress: () => undefined }));
+    return { request, query: {} };
   };
-  for (const read of [json, jsonWithWrappedBase64]) expect(await read(requestOf())).toEqual({});
-  for (const read of [jsonWithTexts, jsonWithImageAndTexts]) {
-    await expect(read(requestOf())).rejects.toMatchObject({ code: "overloaded", retryAfterS: 2 });
+  const served = () => undefined;
+  for (const readerFor of [json, jsonWithImage]) {
+    expect(await readerFor(served)(requestOf())).toEqual({});
+  }
+  for (const readerFor of [jsonWithTexts, jsonWithImageAndTexts]) {
+    await expect(readerFor(served)(requestOf())).rejects.toMatchObject({
+      code: "overloaded",
+      retryAfterS: 2,
+    });
   }
 });
 
@@ -196,15 +200,16 @@ function startBroken(fail: () => never, isDraining = false) {
   const read = async () => fail();
   const server = startHttpServer({
     app: createApp({
-      embedder: { backends: [], embed: read },
-      textEmbedder: { embed: read },
-      comparer: { compare: read },
+      embedder: { backends: [], refusal: () => undefined, embed: read },
+      textEmbedder: { refusal: () => undefined, embed: read },
+      comparer: { refusal: () => undefined, compare: read },
       localModel: "m",
       calls,
       readers: everyReader(read),
       lifecycle,
       corsOrigins: [page],
       apiKeys: () => undefined,
+      hostGuard: undefined,
     }),
     calls,
     lifecycle,

@@ -77,15 +77,16 @@ async function readiness(state: BackendState, isDraining: boolean) {
     embed: refuse,
   };
   const app = createApp({
-    embedder: { backends: [backend], embed: refuse },
-    textEmbedder: { embed: refuse },
-    comparer: { compare: refuse },
+    embedder: { backends: [backend], refusal: () => undefined, embed: refuse },
+    textEmbedder: { refusal: () => undefined, embed: refuse },
+    comparer: { refusal: () => undefined, compare: refuse },
     localModel: "m",
     calls,
     readers: everyReader(refuse),
     lifecycle: { isDraining, isHandingOver: false },
     corsOrigins: [],
     apiKeys: () => undefined,
+    hostGuard: undefined,
   });
   const response = await app.fetch(new Request("http://imagesvc/readyz"));
   return { status: response.status, body: await response.json() };

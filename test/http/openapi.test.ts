@@ -85,6 +85,7 @@ const everyRequest = [
   "unsupported-media-type",
   "validation-failed",
   "unknown-model",
+  "rate-limited",
   "internal-error",
   "overloaded",
   "model-unavailable",

@@ -13,6 +13,7 @@ import { startHttpServer } from "../../src/http/server.ts";
 import { limits } from "../../src/limits.ts";
 import { createLog } from "../../src/log.ts";
 import { createDownloads } from "../../src/store/downloads.ts";
+import { parseJsonBody } from "../../src/text/json-body.ts";
 import { postJson, until } from "../support/client.ts";
 import { anyModel, createFakeWorker } from "../support/fake-worker.ts";
 
@@ -91,29 +92,31 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
     calls,
     admission: createAdmission({
       maxArriving: 64,
-      maxArrivingBytes: 1_000_000,
+      maxHeldBytes: 1_000_000,
       limit: 64,
       expectedWaitMs: batcher.expectedWaitMs,
       maxWaitMs: 60_000,
     }),
     downloads: createDownloads({ directory: tmpdir(), minFreeBytes: 0 }),
+    jsonParser: { parse: async ({ pieces, rules }) => parseJsonBody(pieces, rules) },
     maxBodyBytes: 1_000_000,
     maxImageBytes: 1_000_000,
   });
   const app = createApp({
-    embedder: { backends: [], embed: refuse },
+    embedder: { backends: [], refusal: () => undefined, embed: refuse },
     textEmbedder: createTextEmbedder({
       backends: [backend],
       imageBackends: [],
       requestTimeoutMs: 60_000,
     }),
-    comparer: { compare: refuse },
+    comparer: { refusal: () => undefined, compare: refuse },
     localModel: "m",
     calls,
     readers,
     lifecycle,
     corsOrigins: [],
     apiKeys: () => undefined,
+    hostGuard: undefined,
   });
   const server = startHttpServer({ app, calls, lifecycle, hostname: "127.0.0.1", port: 0, log });
   return {

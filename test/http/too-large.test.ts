@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expectProblem, postFile, postJson, until } from "../support/client.ts";
 import { makeJpeg } from "../support/pictures.ts";
 import { connectRaw, headOf, type RawClient } from "../support/raw-client.ts";
-import { startService, type TestService } from "../support/service.ts";
+import { startService, type TestService, takingNvDinov2 } from "../support/service.ts";
 
 const maxBodyBytes = 2_000_000;
 /** So large that base64 JSON may use the whole body. */
@@ -18,6 +18,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "imagesvc-large-"));
   await Bun.write(join(folder, "large.bin"), new Uint8Array(100_000_000));
   service = await startService({
+    ...takingNvDinov2,
     MAX_BODY_BYTES: String(maxBodyBytes),
     MAX_IMAGE_BYTES: String(maxImageBytes),
     QUEUE_LIMIT: "1",
@@ -108,7 +109,7 @@ test("a refused client that stops sending in time keeps its connection", async (
   client.write(headOf("/nothing", { "Content-Length": 5 }));
   client.write("hello");
   await client.received(/not-found/);
-  client.write("GET /livez HTTP/1.1\r\nHost: imagesvc\r\n\r\n");
+  client.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
   await client.received(/"alive"/);
   client.hangUp();
 });

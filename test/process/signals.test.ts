@@ -115,7 +115,7 @@ test("connections that are kept open without a request do not hold the stop", as
     connectRaw(service.place),
     connectRaw(service.place),
   ]);
-  served.write("GET /livez HTTP/1.1\r\nHost: imagesvc\r\n\r\n");
+  served.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
   await served.received(/200 OK/);
   service.signal("SIGTERM");
   expect(await service.exited).toBe(0);

@@ -133,7 +133,7 @@ test("a signal to hand over is nothing while nobody else has the port", async ()
   await using service = await startReady();
   process.kill(service.pid, "SIGWINCH");
   const idle = await connectRaw({ url: await service.url() });
-  idle.write("GET /livez HTTP/1.1\r\nHost: imagesvc\r\n\r\n");
+  idle.write("GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
   expect(await idle.received(/alive/)).not.toMatch(/connection: close/i);
   service.signal("SIGTERM");
   expect(await service.exited).toBe(0);

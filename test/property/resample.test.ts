@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { type Orientation, turnUpright } from "../../src/image/orientation.ts";
-import { createResampler } from "../../src/image/resample.ts";
-import { makePixels } from "../support/pictures.ts";
+import { type Orientation, turnOf, turnUpright } from "../../src/image/orientation.ts";
+import { createResampler, createStripResampler } from "../../src/image/resample.ts";
+import { cutStrips } from "../../src/image/strips.ts";
+import { concat, makePixels } from "../support/pictures.ts";
 
 type Channel = number[][];
 
@@ -101,6 +102,26 @@ test.each([
     );
   },
 );
+
+test("a picture that comes in strips gives the crop that it gives whole", () => {
+  const sides = fc.record({ width: from(1, 300), height: from(1, 300), seed: fc.nat(), kind });
+  fc.assert(
+    fc.property(sides, from(1, 24), orientation, from(1, 9), (made, side, turn, count) => {
+      const { width, height } = made;
+      const rgb = makePixels(made);
+      const image = { width, height, orientation: turn };
+      const resampling = createStripResampler(side)(image);
+      for (const strip of cutStrips(image, count, turnOf(turn).isTransposed)) {
+        const rows = Array.from({ length: strip.height }, (_, y) => {
+          const start = ((strip.top + y) * width + strip.left) * 3;
+          return rgb.subarray(start, start + strip.width * 3);
+        });
+        resampling.add(strip, concat(...rows));
+      }
+      expect(resampling.finish()).toEqual(createResampler(side)({ ...image, rgb }));
+    }),
+  );
+});
 
 test("an output of one source sample more than its neighbours, by a rounding, takes none of theirs", () => {
   for (const [width, height, side] of [

@@ -8,6 +8,7 @@ const ENTRY_POINTS = [
   "src/native/build.ts",
   "src/release/release.ts",
   "workers/inference.ts",
+  "workers/json.ts",
   "workers/pool-worker.ts",
 ];
 
@@ -23,7 +24,7 @@ const LAYERS: readonly { readonly name: string; readonly paths: RegExp }[] = [
 
 /** What `workers/` may import of ours, beside itself, pure and base. */
 const OPEN_TO_WORKERS =
-  /^(workers\/|src\/(native\/|models\/onnx\/|backends\/protocol\.ts|models\/(checked-files|prepared|prepared-check|safetensors|seeded-tensors)\.ts))/;
+  /^(workers\/|src\/(native\/|models\/onnx\/|backends\/protocol\.ts|models\/(checked-files|disk-space|prepared|prepared-check|safetensors|seeded-tensors)\.ts))/;
 
 /** Packages that belong to one place. */
 const PACKAGE_HOMES: readonly {

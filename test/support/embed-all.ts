@@ -54,6 +54,7 @@ export async function embedAll(
   for (const some of chunked(texts)) {
     const model = { textTower, dimensions, threads };
     const outcomes = await worker.run({ kind: "embed-texts", model, texts: some });
+    if ("problem" in outcomes) throw new Error(outcomes.problem.detail);
     textVectors.push(...outcomes.map(({ vector }) => vector));
   }
   return {

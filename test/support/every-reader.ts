@@ -2,12 +2,13 @@ import type { Readers } from "../../src/http/readers.ts";
 
 /** Readers that all do the same with a request. */
 export function everyReader(read: () => Promise<unknown>): Readers {
+  const reader = () => read;
   return {
-    json: read,
-    jsonWithWrappedBase64: read,
-    jsonWithTexts: read,
-    jsonWithImageAndTexts: read,
-    form: read,
-    upload: read,
+    json: reader,
+    jsonWithImage: reader,
+    jsonWithTexts: reader,
+    jsonWithImageAndTexts: reader,
+    form: reader,
+    upload: reader,
   };
 }

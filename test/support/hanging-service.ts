@@ -4,11 +4,17 @@ import { runServe } from "../../src/cli/serve.ts";
 import { composeService } from "../../src/compose.ts";
 import { limits } from "../../src/limits.ts";
 import { createLog } from "../../src/log.ts";
+import { workerFiles } from "../../src/native/worker-files.ts";
 import { openCredentials } from "../../src/store/credentials.ts";
 import { writtenCall } from "./command-call.ts";
 
 // Only in this process, and before anything has read them.
-Object.assign(limits, { hangTimeoutMs: 2_000, pingTimeoutMs: 2_000, beatIntervalMs: 50 });
+Object.assign(limits, {
+  hangTimeoutMs: 2_000,
+  pingTimeoutMs: 2_000,
+  beatIntervalMs: 50,
+  retentionIntervalMs: 50,
+});
 
 const environment = Bun.env;
 const folders = { models: "models", downloads: environment["DOWNLOADS_DIR"] ?? "", cache: "" };
@@ -31,7 +37,7 @@ const code = await runServe({ ...call, log }, (given) =>
     hubCaches: {},
     prepareThreads: () => {},
     secrets: openCredentials(call.config, undefined),
-    workerFiles: { inference },
+    workerFiles: { inference, json: workerFiles.json },
     log,
   }),
 );

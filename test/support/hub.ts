@@ -21,6 +21,8 @@ export interface FileMood {
   readonly cutAfter?: number;
   /** Sends so many bytes and then nothing more. */
   readonly stallAfter?: number;
+  /** Sends so many bytes, and the rest once it is told to. */
+  readonly pause?: { readonly after: number; readonly until: Promise<void> };
   /** Sends the whole file whatever range is asked for. */
   readonly ignoresRange?: boolean;
   /** Claims another range than it sends. */
@@ -134,7 +136,9 @@ function sendFile(
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   connection.write(`HTTP/1.1 ${status} X\r\n${lines.join("")}\r\n`);
-  connection.write(body.subarray(0, mood.cutAfter ?? mood.stallAfter));
+  const { pause } = mood;
+  connection.write(body.subarray(0, pause?.after ?? mood.cutAfter ?? mood.stallAfter));
+  void pause?.until.then(() => connection.write(body.subarray(pause.after)));
   // A reset right behind the bytes would take some of them with it.
   if (mood.cutAfter !== undefined) setTimeout(() => connection.destroy(), 30);
 }

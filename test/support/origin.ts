@@ -18,6 +18,8 @@ export interface Origin extends AsyncDisposable {
   readonly port: number;
   /** Every request so far, in order. */
   readonly requests: readonly OriginRequest[];
+  /** Connections so far, whether or not they asked for something. */
+  connections(): number;
   /** Connections that are open now. */
   openConnections(): number;
   /** URL of a path under the server's own address. */
@@ -43,11 +45,13 @@ export async function startOrigin(
   const { hostname = "127.0.0.1", certificate } = options;
   const requests: OriginRequest[] = [];
   const open = new Set<Socket>();
+  let connections = 0;
   let allClosed = Promise.withResolvers<void>();
   const accept = (connection: Socket): void => {
     if (open.size === 0) allClosed = Promise.withResolvers<void>();
     const { resolve } = allClosed;
     open.add(connection);
+    connections += 1;
     connection.on("error", () => connection.destroy());
     connection.on("close", () => {
       open.delete(connection);
@@ -72,6 +76,7 @@ export async function startOrigin(
     port,
     requests,
     url: (path) => `${certificate ? "https" : "http"}://${host}:${port}${path}`,
+    connections: () => connections,
     openConnections: () => open.size,
     allClosed: () => allClosed.promise,
     async [Symbol.asyncDispose]() {

@@ -411,12 +411,14 @@ export function concat(...parts: readonly Uint8Array[]): Bytes {
   return joined;
 }
 
-function jpegSegment(marker: number, body: Uint8Array): Bytes {
+/** A marker segment: the marker's second byte, a length and a body. */
+export function jpegSegment(marker: number, body: Uint8Array): Bytes {
   const length = body.length + 2;
   return concat(Uint8Array.of(0xff, marker, length >> 8, length & 255), body);
 }
 
-const pngSignature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
+/** The first bytes of every PNG. */
+export const pngSignature = Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
 /** PNG's colour types (W3C PNG, third edition, table 1). */
 const trueColour = 2;
 const indexedColour = 3;
@@ -440,14 +442,16 @@ function pngData(png: Uint8Array): Bytes {
   return concat(...bodies);
 }
 
-function bigEndian(...numbers: readonly number[]): Bytes {
+/** Numbers as uint32, the highest byte first. */
+export function bigEndian(...numbers: readonly number[]): Bytes {
   const bytes = new Uint8Array(numbers.length * 4);
   const view = new DataView(bytes.buffer);
   for (const [index, number] of numbers.entries()) view.setUint32(index * 4, number);
   return bytes;
 }
 
-function pngChunk(type: string, body: Uint8Array): Bytes {
+/** A chunk with its length and its checksum. */
+export function pngChunk(type: string, body: Uint8Array): Bytes {
   const checked = concat(ascii(type), body);
   const chunk = concat(new Uint8Array(4), checked, new Uint8Array(4));
   const view = new DataView(chunk.buffer);
@@ -479,12 +483,14 @@ function exifBlock(options: { readonly orientation?: number; readonly gps?: bool
   return concat(tiffHead, main, gps, new Uint8Array(degrees.buffer), ascii("WGS-84\0"));
 }
 
-type TiffEntry = readonly [tag: number, type: number, count: number, value: number];
+/** One entry of a TIFF's directory. */
+export type TiffEntry = readonly [tag: number, type: number, count: number, value: number];
 
 /** Start of a little-endian TIFF whose first directory follows at once. */
-const tiffHead = Uint8Array.of(0x49, 0x49, 0x2a, 0, 8, 0, 0, 0);
+export const tiffHead = Uint8Array.of(0x49, 0x49, 0x2a, 0, 8, 0, 0, 0);
 
-function tiffDirectory(entries: readonly TiffEntry[]): Bytes {
+/** A directory that none follows, little-endian. */
+export function tiffDirectory(entries: readonly TiffEntry[]): Bytes {
   const directory = new Uint8Array(2 + entries.length * 12 + 4);
   const view = new DataView(directory.buffer);
   view.setUint16(0, entries.length, true);

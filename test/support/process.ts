@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { refuseLeaks } from "./secret-traces.ts";
 import { testModelsDir } from "./service.ts";
 
 /** The service as a process of its own, which ends with its test. */
@@ -78,6 +79,7 @@ export async function startProcess(
       if (child.exitCode === null) child.kill("SIGKILL");
       await child.exited;
       await rm(downloadsDir, { recursive: true, force: true });
+      refuseLeaks(environment, [{ where: "the log", text: log }]);
     },
   };
 }
@@ -99,5 +101,6 @@ export async function runMain(
     new Response(child.stderr).text(),
     child.exited,
   ]);
+  refuseLeaks(environment, [{ where: argv.join(" "), text: `${output}\n${errors}` }]);
   return { code, output, errors };
 }

@@ -45,5 +45,5 @@ export function connectRaw({ url }: Pick<TestService, "url">): Promise<RawClient
 /** The head of a POST. */
 export function headOf(path: string, headers: Readonly<Record<string, string | number>>): string {
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `POST ${path} HTTP/1.1\r\nHost: imagesvc\r\n${lines.join("")}\r\n`;
+  return `POST ${path} HTTP/1.1\r\nHost: localhost\r\n${lines.join("")}\r\n`;
 }

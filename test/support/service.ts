@@ -1,11 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import type { WorkerFiles } from "../../src/backends/pool.ts";
 import { composeService } from "../../src/compose.ts";
 import { parseConfig, type SettingName } from "../../src/config.ts";
 import { createLog } from "../../src/log.ts";
 import { workerFiles } from "../../src/native/worker-files.ts";
 import { openCredentials } from "../../src/store/credentials.ts";
+import { refuseLeaks } from "./secret-traces.ts";
 
 /** A real service on a free port of loopback, in this process, with real workers. */
 export interface TestService extends AsyncDisposable {
@@ -31,6 +33,12 @@ export function reachingFakes(nvidia: { readonly url: string }): TestSettings {
   };
 }
 
+/** Settings under which NV-DINOv2 takes requests, and none of them reaches anybody. */
+export const takingNvDinov2: TestSettings = {
+  NVIDIA_API_KEY: "nvapi-fake",
+  NVIDIA_BASE_URL: "http://127.0.0.1:1",
+};
+
 /** Synthetic weights are made once on a host: 600 MB, the same for every test. */
 export const testModelsDir = join(tmpdir(), "imagesvc-test-models");
 
@@ -38,8 +46,12 @@ export const testModelsDir = join(tmpdir(), "imagesvc-test-models");
  * Starts a service and waits until its model is ready.
  *
  * @param settings one worker, synthetic weights and loopback unless they say otherwise.
+ * @param ownWorkers workers in the place of the real ones.
  */
-export async function startService(settings: TestSettings = {}): Promise<TestService> {
+export async function startService(
+  settings: TestSettings = {},
+  ownWorkers: Partial<WorkerFiles> = {},
+): Promise<TestService> {
   const downloadsDir = await mkdtemp(join(tmpdir(), "imagesvc-downloads-"));
   const parsed = parseConfig({
     HOST: "127.0.0.1",
@@ -60,7 +72,7 @@ export async function startService(settings: TestSettings = {}): Promise<TestSer
     hubCaches: {},
     prepareThreads: () => {},
     secrets: openCredentials(parsed.config, undefined),
-    workerFiles,
+    workerFiles: { ...workerFiles, ...ownWorkers },
     log: createLog({
       level: "debug",
       format: "json",
@@ -74,6 +86,7 @@ export async function startService(settings: TestSettings = {}): Promise<TestSer
   const stop = async () => {
     await service.stop();
     await rm(downloadsDir, { recursive: true, force: true });
+    refuseLeaks(settings, [{ where: "the log", text: log.join("") }]);
   };
   return { url, downloadsDir, log, lost, stop, [Symbol.asyncDispose]: stop };
 }

@@ -27,7 +27,7 @@ export interface StreamClient {
 /** @param id comes back as the log's `request_id`. */
 export function getRequest(path: string): (id: string) => Uint8Array {
   return (id) =>
-    Buffer.from(`GET ${path} HTTP/1.1\r\nHost: imagesvc\r\nX-Request-Id: ${id}\r\n\r\n`);
+    Buffer.from(`GET ${path} HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: ${id}\r\n\r\n`);
 }
 
 /** An upload of a picture. */

@@ -1,16 +1,22 @@
 import { expect, test } from "bun:test";
-import { createAdmission } from "../../src/core/admission.ts";
+import { createAdmission, type Ticket } from "../../src/core/admission.ts";
 import { Problem } from "../../src/errors.ts";
 
 function setUp(limit: number, expectedWaitMs = () => 0, maxArriving = 100) {
-  const { arrive, enter } = createAdmission({
+  const { arrive } = createAdmission({
     limit,
     maxArriving,
-    maxArrivingBytes: 1000,
+    maxHeldBytes: 1000,
     expectedWaitMs,
     maxWaitMs: 10_000,
   });
-  return { arrive: () => arrive(["image"]), enter: () => enter(["image"]) };
+  return { arrive: () => arrive(["image"]), enter: () => enterWith(arrive(["image"])) };
+}
+
+/** Lets in a request whose body is there. */
+function enterWith(ticket: Ticket): Ticket {
+  ticket.enter();
+  return ticket;
 }
 
 /** What somebody hears who is not let in. */
@@ -79,28 +85,45 @@ test("a wait longer than a request may take is refused, although there is room",
 });
 
 test("a wait for texts refuses no image, and who brings both hears of the longer wait", () => {
-  const { arrive, enter } = createAdmission({
+  const { arrive } = createAdmission({
     limit: 10,
     maxArriving: 10,
-    maxArrivingBytes: 1000,
+    maxHeldBytes: 1000,
     expectedWaitMs: (kind) => (kind === "text" ? 20_000 : 0),
     maxWaitMs: 10_000,
   });
-  for (const gate of [arrive, enter]) {
-    expect(refusal(() => gate(["image"]))).toBeUndefined();
-    expect(refusal(() => gate(["text"]))).toMatchObject({ code: "overloaded", retryAfterS: 20 });
-    expect(refusal(() => gate(["image", "text"]))).toMatchObject({ retryAfterS: 20 });
-  }
+  expect(refusal(() => arrive(["image"]).enter())).toBeUndefined();
+  expect(refusal(() => arrive(["text"]))).toMatchObject({ code: "overloaded", retryAfterS: 20 });
+  expect(refusal(() => arrive(["image", "text"]))).toMatchObject({ retryAfterS: 20 });
+});
+
+test("a wait that has become too long while the body came is refused too", () => {
+  let waitMs = 0;
+  const { arrive } = setUp(10, () => waitMs);
+  const ticket = arrive();
+  waitMs = 10_001;
+  expect(refusal(ticket.enter)).toMatchObject({ code: "overloaded", retryAfterS: 11 });
 });
 
 test("bodies that are still arriving take no place in the house, and have a bound of their own", () => {
-  const { arrive, enter } = setUp(1, undefined, 2);
+  const { arrive } = setUp(1, undefined, 2);
   const first = arrive();
-  arrive();
+  const second = arrive();
   expect(refusal(arrive)).toMatchObject({ code: "overloaded" });
-  expect(refusal(enter)).toBeUndefined();
+  expect(refusal(first.enter)).toBeUndefined();
+  expect(refusal(second.enter)).toMatchObject({ code: "overloaded" });
+});
+
+test("a place among those that arrive is free again once its request is in, or gone", () => {
+  const { arrive } = setUp(10, undefined, 1);
+  const first = arrive();
+  expect(refusal(arrive)).toMatchObject({ code: "overloaded" });
+  first.enter();
+  const second = arrive();
   first.release();
   expect(refusal(arrive)).toMatchObject({ code: "overloaded" });
+  second.release();
+  expect(refusal(arrive)).toBeUndefined();
 });
 
 test("nobody need send a body for which there is no place", () => {
@@ -111,12 +134,14 @@ test("nobody need send a body for which there is no place", () => {
   expect(refusal(arrive)).toBeUndefined();
 });
 
-test("bodies that are arriving share a bound on the memory that they hold", () => {
+test("all requests share a bound on the memory that they hold, from their first byte to their answer", () => {
   const { arrive } = setUp(10);
   const [first, second] = [arrive(), arrive()];
   first.hold(600);
+  first.enter();
   second.hold(400);
   expect(refusal(() => second.hold(1))).toMatchObject({ code: "overloaded" });
+  expect(refusal(() => first.hold(1))).toMatchObject({ code: "overloaded" });
   first.release();
   first.release();
   expect(refusal(() => second.hold(600))).toBeUndefined();

@@ -48,7 +48,7 @@ function setUp(worker: Worker, options: Partial<ClipOptions> = {}) {
   return { batcher, clip, lines };
 }
 
-const now = { images: 1, deadline: Number.POSITIVE_INFINITY };
+const now = { inputs: 1, deadline: Number.POSITIVE_INFINITY };
 const terms = { keepsTrying: true, signal: new AbortController().signal };
 
 const silent = async () =>
@@ -289,6 +289,43 @@ test("a download that fails is tried again, after longer and longer", async () =
   await clip.load(terms);
   expect(clip.state()).toEqual({ kind: "ready" });
   expect(clock.slept).toEqual([15_000, 30_000, 60_000]);
+});
+
+/** A model that finds no room on the disk so many times. */
+function setUpFullDisk(times: number) {
+  const clock = createFakeClock("skip");
+  const heard: (string | undefined)[] = [];
+  const worker = createFakeWorker({
+    onWriteModel: async () => {
+      heard.push(clip.admission(now)?.message);
+      return heard.length <= times
+        ? { unavailable: "The disk is full: free space.", mayPass: true }
+        : { imageTower: "image.onnx", textTower: "text.onnx" };
+    },
+  });
+  const { clip, lines } = setUp(worker, { clock });
+  return { clip, clock, heard, lines };
+}
+
+test("a disk that is full is tried again, after longer and longer, and meanwhile requests hear why", async () => {
+  const { clip, clock, heard, lines } = setUpFullDisk(3);
+  await clip.load(terms);
+  expect(clip.state()).toEqual({ kind: "ready" });
+  expect(clock.slept).toEqual([15_000, 30_000, 60_000]);
+  const why = "The disk is full: free space. The service tries it again now and then.";
+  expect(heard.slice(1)).toEqual([why, why, why]);
+  expect(lines.filter((line) => line.includes(why)).map((line) => JSON.parse(line).level)).toEqual([
+    "warn",
+    "warn",
+    "warn",
+  ]);
+});
+
+test("a command does not wait until a disk has room", async () => {
+  const { clip, clock } = setUpFullDisk(1);
+  await clip.load({ ...terms, keepsTrying: false });
+  expect(clip.state()).toEqual({ kind: "unavailable", why: "The disk is full: free space." });
+  expect(clock.slept).toEqual([]);
 });
 
 test("what is wrong with a file in the weights' place is told before why none was downloaded", async () => {

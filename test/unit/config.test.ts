@@ -41,6 +41,8 @@ const defaults: Config = {
   HF_TOKEN: "",
   HF_HUB_OFFLINE: false,
   API_KEYS_FILE: "",
+  RATE_LIMIT: undefined,
+  TRUSTED_PROXIES: [],
   CORS_ORIGINS: ["http://localhost:3000", "http://localhost:5173"],
   MAX_BODY_BYTES: 67_108_864,
   MAX_IMAGE_BYTES: 20_971_520,
@@ -119,6 +121,28 @@ describe("time spans", () => {
   );
 });
 
+describe("rates", () => {
+  test.each([
+    ["10/s", { requests: 10, windowS: 1 }],
+    ["100/m", { requests: 100, windowS: 60 }],
+    ["999999/h", { requests: 999_999, windowS: 3600 }],
+    ["off", undefined],
+    ["0", undefined],
+  ] as const)("%s", (text, rate) => {
+    expect(configOf({ RATE_LIMIT: text }).RATE_LIMIT).toEqual(rate);
+  });
+
+  test.each(["100", "0/s", "1/d", "1/", "/m", "1/M", "-1/s", "1.5/s", " 1/s", "1000000/h", "on"])(
+    "%s is none",
+    (text) => {
+      const allowed = "off, or requests per second, minute or hour such as 10/s, 100/m or 5000/h";
+      expect(faultsOf({ RATE_LIMIT: text })).toEqual([
+        `RATE_LIMIT is "${text}": it must be ${allowed}`,
+      ]);
+    },
+  );
+});
+
 describe("choices take their names and nothing else", () => {
   test.each([
     ["CLIP_WEIGHTS", ["openai", "synthetic"]],
@@ -171,6 +195,7 @@ test.each([
   ["CORS_ORIGINS", "https://a.example,ftp://b.example"],
   ["FETCH_ALLOW", "http://pictures.internal/?"],
   ["FETCH_ALLOW", "one two"],
+  ["TRUSTED_PROXIES", "proxy.internal"],
 ])("%s=%s is a fault", (name, text) => {
   expect(faultsOf({ [name]: text })).toHaveLength(1);
 });

@@ -5,14 +5,21 @@ import { temporaryFolder } from "../support/tiny-clip.ts";
 
 const MB = 1e6;
 
-test.each(["jpeg", "png"] as const)(
+test.each([
+  ["JPEG", 1],
+  ["PNG", 1],
+  ["progressive JPEG", 2],
+  ["interlaced PNG", 2],
+  ["GIF", 6],
+] as const)(
   "100 megapixels of %s that lie on their side take less than 500 MB, and give it back",
-  async (format) => {
+  async (kind, decodings) => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "large");
-    await makeLargePicture(path, format, 6);
-    const { peak, kept } = await pixelsMemory(path);
-    // The pixels alone are 300 MB: less would mean that nothing was measured.
+    await makeLargePicture(path, kind, 6);
+    const { peak, kept, strips } = await pixelsMemory(path);
+    expect(strips).toBe(decodings);
+    // The pixels, or what the decoder holds of them, are 300 MB: less would mean that nothing was measured.
     expect(peak).toBeGreaterThan(250 * MB);
     expect(peak).toBeLessThan(500 * MB);
     expect(kept).toBeLessThan(100 * MB);

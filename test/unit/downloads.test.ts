@@ -1,6 +1,6 @@
 /** The folder of received images, on a real disk. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
-import { mkdtemp, readdir, rm, stat, utimes } from "node:fs/promises";
+import { mkdtemp, readdir, rename, rm, stat, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ImageFacts } from "../../src/backends/protocol.ts";
@@ -33,7 +33,6 @@ async function spooled(downloads = open()) {
   const spool = await downloads.openSpool();
   await spool.write(bytes.subarray(0, 5));
   await spool.write(bytes.subarray(5));
-  await spool.finish();
   return spool;
 }
 
@@ -162,6 +161,17 @@ test("prepare takes away what dead processes left half-written, and nothing else
   expect((await readdir(directory)).toSorted()).toEqual(others.toSorted());
 });
 
+test("prepare leaves what is under way in a process that this one cannot see, until it is gone", async () => {
+  const spool = await spooled();
+  const unseen = `.incoming-${await deadPid()}-1`;
+  await rename(spool.path, join(directory, unseen));
+  await open().prepare();
+  expect(await readdir(directory)).toEqual([unseen]);
+  await spool.discard();
+  await open().prepare();
+  expect(await readdir(directory)).toEqual([]);
+});
+
 test("prepare leaves what is under way in a process of another user", async () => {
   // Signalling process 1 is refused to all but root: it is alive either way.
   await Bun.write(join(directory, ".incoming-1-1"), "");
@@ -204,7 +214,6 @@ test("a name that cannot be taken is storage-full, and nothing half-written stay
 test("a write that the disk refuses is storage-full", async () => {
   const downloads = open();
   const spool = await downloads.openSpool();
-  await spool.finish();
-  await expect(spool.write(bytes)).rejects.toMatchObject({ code: "storage-full" });
   await spool.discard();
+  await expect(spool.write(bytes)).rejects.toMatchObject({ code: "storage-full" });
 });

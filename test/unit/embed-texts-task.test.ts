@@ -37,8 +37,10 @@ afterAll(async () => {
   await folder[Symbol.asyncDispose]();
 });
 
-function embed(...texts: string[]) {
-  return worker.run({ kind: "embed-texts", model, texts });
+async function embed(...texts: string[]) {
+  const answer = await worker.run({ kind: "embed-texts", model, texts });
+  if ("problem" in answer) throw new Error(answer.problem.detail);
+  return answer;
 }
 
 const texts = [
@@ -72,22 +74,30 @@ test("different texts get clearly different vectors, also where one only goes on
   expect(relativeDifference(cat?.vector ?? [], dog?.vector ?? [])).toBeGreaterThan(0.01);
 });
 
-/** What a task with another model than the others' fails with. */
-async function failureOf(other: Partial<ClipTextModelFile>): Promise<string> {
+/** What a task with another model than the others' answers. */
+async function answerOf(other: Partial<ClipTextModelFile>): Promise<unknown> {
   await worker.run({ kind: "warm-up", model: undefined });
   const task = { kind: "embed-texts", model: { ...model, ...other }, texts: ["cat"] } as const;
-  return await worker.run(task).then(() => "nothing", String);
+  return await worker.run(task);
 }
 
-test("a model that is not there fails its texts only", async () => {
-  expect(await failureOf({ textTower: join(folder.path, "missing.onnx") })).toContain(
-    "missing.onnx",
+/** A problem that says so much of why. */
+function unusable(detail: string, cause?: string) {
+  const about = { code: "model-unavailable", detail: expect.stringContaining(detail) };
+  return {
+    problem: cause === undefined ? about : { ...about, cause: expect.stringMatching(cause) },
+  };
+}
+
+test("a model that is not there fails its texts only, and the log gets the file's name", async () => {
+  expect(await answerOf({ textTower: join(folder.path, "missing.onnx") })).toEqual(
+    unusable("its text tower cannot be loaded: start the service again", "missing.onnx"),
   );
   expect(await embed("cat")).toHaveLength(1);
 });
 
 test("a model of another shape is not taken for whole", async () => {
-  expect(await failureOf({ dimensions: 13 })).toContain(
-    "the text tower gave float32 [1,12] instead of float32 [1,13]",
+  expect(await answerOf({ dimensions: 13 })).toEqual(
+    unusable("the text tower gave float32 [1,12] instead of float32 [1,13]"),
   );
 });

@@ -132,6 +132,26 @@ test("an image that cannot be got is its own Problem, and no model is asked", as
   expect(asked).toEqual(["admission clip", "acquire"]);
 });
 
+test("what was fetched is held before it waits for a model, and what the request brought is not held twice", async () => {
+  const held: number[] = [];
+  const hold = (bytes: number) => void held.push(bytes);
+  const { asked, embed } = setUp({ onEmbed: () => expect(held).toEqual([3]) });
+  await embed({ hold });
+  expect(asked).toContain("embed clip");
+  await embed({ hold, source: { kind: "memory", bytes: new Uint8Array(3) } });
+  expect(held).toEqual([3]);
+});
+
+test("a fetched image for which there is no memory is refused before it waits for a model", async () => {
+  const problem = new Problem("overloaded", "Full.");
+  const { asked, embed } = setUp();
+  const hold = () => {
+    throw problem;
+  };
+  expect(await embed({ hold })).toBe(problem);
+  expect(asked).toEqual(["admission clip", "acquire"]);
+});
+
 test("one deadline holds from the first step to the last", async () => {
   const before = performance.now();
   const { deadlines, embed } = setUp();

@@ -94,7 +94,7 @@ describe("a model in use", () => {
       stop: new AbortController().signal,
       embedder: {
         embed: async ({ source }) => {
-          const vector = ask(source.kind === "base64" ? source.text : source.kind);
+          const vector = ask(source.kind === "memory" ? source.bytes.toBase64() : source.kind);
           return vector instanceof Problem ? vector : { model: "clip", vector };
         },
       },

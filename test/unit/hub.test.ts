@@ -1,6 +1,7 @@
 /** The download of weights, from a hub that misbehaves in every way that we know. */
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { readdir, readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Clock } from "../../src/backends/clock.ts";
@@ -96,6 +97,37 @@ test("after a cut it goes on where it ended", async () => {
   await expectPlaced();
   const ranges = hub.requests.filter(({ host }) => host === "files").map(({ range }) => range);
   expect(ranges).toEqual([undefined, "bytes=100000-", "bytes=150000-"]);
+});
+
+test("a file host that falls silent is asked again for the rest", async () => {
+  hub.moods.push({ stallAfter: 100_000 });
+  expect(await pull({ silenceMs: 200 })).toBeUndefined();
+  await expectPlaced();
+  expect(hub.requests.at(-1)?.range).toBe("bytes=100000-");
+});
+
+test("a proxy is asked for hub and file host, except for those that NO_PROXY names", async () => {
+  const proxied: string[] = [];
+  // It is asked for whole URLs, as every proxy is for http:.
+  const proxy = createServer((request, response) => {
+    proxied.push(request.url ?? "");
+    response.writeHead(502).end();
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  try {
+    const address = proxy.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+    const url = `http://127.0.0.1:${port}`;
+    const outcome = await pull({ proxy: { url, noProxy: "huggingface.example" } });
+    expect(outcome?.sentence).toBe("the hub answers 502");
+    const { repository, revision, path } = hub.file;
+    expect(proxied[0]).toBe(`${hub.endpoint}/${repository}/resolve/${revision}/${path}`);
+    const count = proxied.length;
+    expect(await pull({ proxy: { url, noProxy: "127.0.0.1" } })).toBeUndefined();
+    expect(proxied).toHaveLength(count);
+  } finally {
+    await new Promise((resolve) => proxy.close(resolve));
+  }
 });
 
 test("a later process goes on with what an earlier one left", async () => {

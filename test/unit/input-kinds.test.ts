@@ -12,6 +12,7 @@ import { configureSharp, decodeImage } from "../../workers/decode.ts";
 import golden from "../golden/pillow-jpegs.json";
 import {
   type Bytes,
+  concat,
   foreignHeads,
   make16BitGrayPng,
   make16BitPixels,
@@ -50,6 +51,18 @@ const odd = { width: 201, height: 133, kind: "noise", seed: 3 } as const;
 const ink = make16BitPixels(noise, 4);
 const flatInk = Uint8Array.from(ink, (sample) => sample >> 8);
 const seeThrough = makeTransparentPalettePng(noise);
+
+/** A TIFF of three pages. */
+async function makePages(): Promise<Bytes> {
+  const { width, height } = noise;
+  const pages = [4, 5, 6].map((seed) => makePixels({ ...noise, seed }));
+  const raw = { width, height: height * 3, channels: 3, pageHeight: height } as const;
+  return new Uint8Array(
+    await sharp(concat(...pages), { raw })
+      .tiff({ compression: "lzw" })
+      .toBuffer(),
+  );
+}
 
 /** Decodes, and turns what is to be turned. */
 async function decode(bytes: Bytes, orientation: "apply" | "ignore" = "apply") {
@@ -120,6 +133,7 @@ describe("pixels, sample by sample, of", () => {
     ["a 16-bit CMYK TIFF: high bytes by the formula", makeInkTiff(ink, noise), light],
     ["an animated WebP: its first frame", makeAnimatedWebp(noise), makePixels(noise)],
     ["an animated PNG: its first frame", makeApng(noise), makePixels(noise)],
+    ["a TIFF of several pages: its first", makePages(), makePixels(noise)],
     ...everySize.map<Row>((size) => [
       `${size.width}×${size.height}: as stored`,
       makePng(size),

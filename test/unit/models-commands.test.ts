@@ -82,6 +82,28 @@ describe("models list", () => {
     expect(await stateOf(environment)).toContain("here; ");
   });
 
+  test("names a file of another length, and how to get the right one", async () => {
+    await mkdir(dirname(target()), { recursive: true });
+    await writeFile(target(), "hello, world");
+    const wrong = `model.safetensors has 12 bytes instead of ${bytes.length}`;
+    expect(await stateOf()).toEndWith(
+      `${wrong}: imagesvc models pull clip-tiny, or models import DIR`,
+    );
+    const { call, output } = callOf({ options: { json: true } });
+    await runModelsList(call, models);
+    expect(JSON.parse(output())).toMatchObject([{ id, weights: null, wrong }]);
+    await runModelsPull(callOf().call, models);
+    expect(await stateOf()).toEndWith("here; the first start of the service prepares it");
+  });
+
+  test("names a file of the ONNX pair that has another length", async () => {
+    await mkdir(join(modelsDir(), id, "onnx"), { recursive: true });
+    await writeFile(join(modelsDir(), id, "onnx/text_model.onnx"), "short");
+    expect(await stateOf()).toContain(
+      `text_model.onnx has 5 bytes instead of ${pair.facts.text.bytes}: `,
+    );
+  });
+
   test("gives all that is known as JSON", async () => {
     const { call, output } = callOf({ options: { json: true } });
     await runModelsList(call, models);
@@ -99,6 +121,22 @@ describe("models pull", () => {
     expect(await runModelsPull(again.call, models)).toBe(0);
     expect(again.errors()).toBe(`${id} is here already: ${target()}\n`);
     expect(again.output()).toBe("");
+  });
+
+  test("takes what lies in the user's Hugging Face cache, unless it is another file", async () => {
+    const environment = { HF_HOME: folder.path };
+    const path = hubCachePath(environment, hub.file) ?? "";
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, bytes);
+    const { call, errors } = callOf({ environment });
+    expect(await runModelsPull(call, models)).toBe(0);
+    expect(errors()).toBe(`${id} is here already: ${path}\n`);
+    expect(hub.requests).toEqual([]);
+    await writeFile(path, new Uint8Array(bytes.length));
+    expect(await runModelsPull(callOf({ environment }).call, models)).toBe(0);
+    expect(await readFile(target())).toEqual(Buffer.from(bytes));
+    // It is the user's, and not ours to mend.
+    expect(await readFile(path)).toEqual(Buffer.alloc(bytes.length));
   });
 
   test("mends a file that was damaged since", async () => {
@@ -249,6 +287,15 @@ describe("models verify", () => {
     const { call, output } = callOf();
     await runModelsVerify(call, models);
     expect(output()).toContain(`right    clip-tiny, weights: SHA-256 ${hub.file.sha256}\n`);
+  });
+
+  test("weights of another length are wrong, not missing", async () => {
+    await mkdir(dirname(target()), { recursive: true });
+    await writeFile(target(), "hello, world");
+    expect(await verify()).toEqual({ code: 1, verdicts: ["wrong", "missing"] });
+    const { call, output } = callOf();
+    await runModelsVerify(call, models);
+    expect(output()).toContain(`model.safetensors has 12 bytes instead of ${bytes.length}`);
   });
 
   test("one changed byte of the weights is found", async () => {

@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { CommandCall } from "../../src/cli/command-call.ts";
 import { runModelsList, runModelsPull, runModelsRemove } from "../../src/cli/models.ts";
 import { runModelsImport } from "../../src/cli/models-import.ts";
 import { runModelsVerify } from "../../src/cli/models-verify.ts";
@@ -52,7 +53,7 @@ async function lay(path: string, bytes: Uint8Array): Promise<void> {
 }
 
 async function run(
-  command: typeof runModelsImport,
+  command: (call: CommandCall, models: Models) => Promise<number>,
   options: Readonly<Record<string, string | true>> = {},
   { operands = [], manifest = models }: { operands?: readonly string[]; manifest?: Models } = {},
 ) {

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import {
   appendFile,
+  chmod,
   cp,
   mkdir,
   readdir,
@@ -76,6 +77,7 @@ test("one changed byte of the tensors is noticed, though the length is the same,
   const { atime, mtime } = await stat(data);
   const damaged = await readFile(data);
   damaged[0] = 1 ^ (damaged[0] ?? 0);
+  await chmod(data, 0o600);
   await writeFile(data, damaged);
   // Whoever sets the time back does not hide it: that of the change stays.
   await utimes(data, atime, mtime);
@@ -200,8 +202,11 @@ test("a tower that grew is made anew", async () => {
   const folder = join(place.path, "seeded");
   await prepareModel({ folder, from: seed });
   const before = await look(folder);
-  await appendFile(`${modelFilesIn(folder).imageTower}.data`, "x");
-  await appendFile(modelFilesIn(folder).textTower, "x");
+  const { imageTower, textTower } = modelFilesIn(folder);
+  for (const path of [`${imageTower}.data`, textTower]) {
+    await chmod(path, 0o600);
+    await appendFile(path, "x");
+  }
   expect(await preparedState(modelFilesIn(folder), tinyClip, undefined)).toBe("incomplete");
   await prepareModel({ folder, from: seed });
   expect((await look(folder)).bytes).toEqual(before.bytes);

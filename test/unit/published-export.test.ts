@@ -94,3 +94,26 @@ test("a graph that takes or gives something else is named, and not served", asyn
     unavailable: "The model cannot be used: the image tower gave a number that is not finite.",
   });
 });
+
+test("a graph that normalises is named, and not served: the reference's vectors have their length", async () => {
+  await using folder = await temporaryFolder();
+  const normalised = tinyExport((graph) => ({
+    ...graph,
+    nodes: [
+      ...graph.nodes.map((node) =>
+        node.output === "image_embeds" ? { ...node, output: "raw_embeds" } : node,
+      ),
+      {
+        operator: "LpNormalization",
+        domain: "",
+        inputs: ["raw_embeds"],
+        output: "image_embeds",
+        attributes: { axis: { int: -1 }, p: { int: 2 } },
+      },
+    ],
+  }));
+  expect(await prepareModel(await lay(folder.path, normalised))).toEqual({
+    unavailable:
+      "The model cannot be used: the image tower gives vectors of unit length, and the reference's are not.",
+  });
+});

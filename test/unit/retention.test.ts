@@ -170,7 +170,7 @@ describe("an image that is kept again while it is being deleted", () => {
 });
 
 describe("in the background", () => {
-  function start(rule: Partial<RetentionRule>) {
+  function start(rule: Partial<RetentionRule>, clockWatch = { doubtedMs: () => 0 }) {
     const lines: string[] = [];
     const log = createLog({
       level: "debug",
@@ -179,7 +179,8 @@ describe("in the background", () => {
       now: () => new Date(),
     });
     const whole = { maxAgeMs: 0, maxBytes: 0, ...rule };
-    const retention = startRetention({ directory, rule: whole, maxHeld: 10, intervalMs: 1, log });
+    const options = { directory, rule: whole, maxHeld: 10, intervalMs: 1, clockWatch, log };
+    const retention = startRetention(options);
     return { lines, retention };
   }
 
@@ -211,6 +212,20 @@ describe("in the background", () => {
     await retention.stop();
     expect(lines).toEqual([]);
     expect(await readdir(directory)).toEqual([name]);
+  });
+
+  test("while the clock is doubted no image is too old, but too many bytes are too many", async () => {
+    const old = await putImage(directory, "old", { ageMs: 2 * hourMs });
+    await putImage(directory, "older", { ageMs: 3 * hourMs });
+    let doubtedMs = hourMs;
+    const watch = { doubtedMs: () => doubtedMs };
+    const { lines, retention } = start({ maxAgeMs: hourMs, maxBytes: 5 }, watch);
+    await until(async () => (await readdir(directory)).length === 1);
+    expect(await readdir(directory)).toEqual([old]);
+    expect(lines.filter((line) => line.includes("the clock was set ahead"))).toHaveLength(1);
+    doubtedMs = 0;
+    await until(async () => (await readdir(directory)).length === 0);
+    await retention.stop();
   });
 
   test("a folder that cannot be read is told of, and tried again", async () => {

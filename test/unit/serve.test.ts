@@ -35,7 +35,7 @@ function start(service: Partial<Servable> = {}, outside: Partial<Outside> = {}) 
       backends: [],
       listen: async () => new URL("http://127.0.0.1:1/"),
       load: async () => void done.push("load"),
-      checkWorkers: () => {},
+      check: () => {},
       reload: async () => void done.push("reload"),
       handOver: async () => false,
       stop: async () => void done.push("stop"),
@@ -97,6 +97,7 @@ test("a lost worker stops it with 1, after what is under way, and is told as an 
   expect(await code).toBe(1);
   expect(done).toEqual(["load", "stop"]);
   expect(lines.some((line) => /"level":"error".*"cause":"it hangs"/.test(line))).toBe(true);
+  expect(lines.at(-1)).toContain('"message":"stopped","code":1');
 });
 
 test("a second worker that is lost, or the echo of a signal, does not hurry the stop", async () => {

@@ -27,15 +27,16 @@ function setUp(halves: {
   const vectors = [new Float32Array([2, 0]), new Float32Array([0, 1])];
   const { texts = async () => embeddedTexts(vectors) } = halves;
   const comparer = createComparer({
-    embedder: { embed: halves.image ?? (async () => image) },
+    embedder: { refusal: () => undefined, embed: halves.image ?? (async () => image) },
     textEmbedder: {
+      refusal: () => undefined,
       embed: async (input, signal, times) => {
         signals.push(signal);
         return input.texts.length === 0 ? embeddedTexts([]) : await texts(input, signal, times);
       },
     },
   });
-  const source = { kind: "base64", text: "AAAA" } as const;
+  const source = { kind: "memory", bytes: new Uint8Array(3) } as const;
   const input = { source, texts: ["same", "across"], model: "m" };
   const compare = () => comparer.compare(input, caller.signal, timings);
   return { compare, caller, timings, signals };
@@ -104,13 +105,14 @@ test("a caller who leaves ends both halves with its reason", async () => {
 test("nothing is done for the image where the model takes no text", async () => {
   const comparer = createComparer({
     embedder: {
+      refusal: () => undefined,
       embed: async () => {
         throw new Error("the image was asked for");
       },
     },
-    textEmbedder: { embed: async () => problem },
+    textEmbedder: { refusal: () => undefined, embed: async () => problem },
   });
-  const source = { kind: "base64", text: "AAAA" } as const;
+  const source = { kind: "memory", bytes: new Uint8Array(3) } as const;
   const input = { source, texts: ["a"], model: "m" };
   expect(await comparer.compare(input, new AbortController().signal, {})).toBe(problem);
 });

@@ -142,7 +142,9 @@ describe("a host that fails", () => {
     const refused = await open(origin.url("/"));
     expect(refused).toMatchObject({ code: "origin-error" });
     expect(refused).toHaveProperty("message", expect.stringContaining("refused the connection"));
-    const unknown = await open("http://does-not-exist.invalid/");
+    const notFound = Object.assign(new Error("no such name"), { code: "DNS_ENOTFOUND" });
+    const nowhere = sourceWith({ resolve: () => Promise.reject(notFound) });
+    const unknown = await open("http://images.example/", nowhere);
     expect(unknown).toMatchObject({ code: "origin-error" });
     expect(unknown).toHaveProperty("message", expect.stringContaining("does not resolve"));
     const empty = await open("http://images.example/", sourceWith({ resolve: async () => [] }));

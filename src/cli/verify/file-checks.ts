@@ -4,6 +4,7 @@ import {
   hasExport,
   type InstalledModel,
   servedWeights,
+  wrongFile,
 } from "../../models/installed-model.ts";
 import { findOtherTensor, preparedState } from "../../models/prepared-check.ts";
 import { accessFile, parseSafetensors } from "../../models/safetensors.ts";
@@ -32,14 +33,15 @@ async function verifyWeights(call: Interruptible, model: InstalledModel): Promis
   }
   const weights = servedWeights(model);
   const path = await findServedWeights(model);
+  const again = pinned === undefined ? pullAgain(id) : "import it again";
   if (weights === undefined || path === undefined) {
-    return { what, verdict: "missing", found: "not on this host" };
+    const wrong = await wrongFile(model);
+    return wrong === undefined
+      ? { what, verdict: "missing", found: "not on this host" }
+      : { what, verdict: "wrong", found: `${wrong}: ${again}` };
   }
   const other = await weightsFault(path, weights, { signal: call.interrupted });
-  if (other !== undefined) {
-    const again = pinned === undefined ? pullAgain(id) : "import it again";
-    return { what, verdict: "wrong", found: `${other}: ${again}` };
-  }
+  if (other !== undefined) return { what, verdict: "wrong", found: `${other}: ${again}` };
   const own = pinned === undefined ? "" : ", pinned: there is no norm and no golden value to check";
   return { what, verdict: "right", found: `SHA-256 ${weights.sha256}${own}` };
 }

@@ -7,6 +7,7 @@ import {
   type EmbeddingRoutes,
   imageProblems,
   imageSourceOf,
+  modelCheck,
   modelProblems,
   urlProblems,
 } from "../embedding.ts";
@@ -28,6 +29,7 @@ export function similarityRoutes({ comparer, calls, readers, localModel }: Simil
         source: imageSourceOf(body),
         texts: body.texts,
         model: query.model ?? localModel,
+        hold: call.ticket?.hold,
       };
       const comparison = await comparer.compare(asked, request.signal, call.timings);
       if (comparison instanceof Problem) throw comparison;
@@ -36,7 +38,7 @@ export function similarityRoutes({ comparer, calls, readers, localModel }: Simil
       return { status: "success" as const, model, results: [...matches] };
     },
     {
-      parse: readers.jsonWithImageAndTexts,
+      parse: readers.jsonWithImageAndTexts(modelCheck(comparer, localModel)),
       body: similarityBody,
       query: similarityQuery,
       response: {

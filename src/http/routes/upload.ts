@@ -1,6 +1,12 @@
 /** `POST /upload`: the CLIP service's one request, an image URL in a form. */
 import { Elysia } from "elysia";
-import { type EmbeddingRoutes, embeddingProblems, embedFor, urlProblems } from "../embedding.ts";
+import {
+  type EmbeddingRoutes,
+  embeddingProblems,
+  embedFor,
+  modelCheck,
+  urlProblems,
+} from "../embedding.ts";
 import { problemAnswers } from "../problem-answers.ts";
 import { embeddingQuery, uploadAnswer, uploadUrlBody } from "../schemas.ts";
 
@@ -22,7 +28,7 @@ export function uploadRoutes(deps: EmbeddingRoutes) {
       };
     },
     {
-      parse: deps.readers.form,
+      parse: deps.readers.form(modelCheck(deps.embedder, deps.localModel)),
       body: uploadUrlBody,
       query: embeddingQuery,
       response: {

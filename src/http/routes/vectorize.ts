@@ -7,6 +7,7 @@ import {
   embeddingProblems,
   embedFor,
   keepProblems,
+  modelCheck,
   urlProblems,
 } from "../embedding.ts";
 import { problemAnswers } from "../problem-answers.ts";
@@ -24,6 +25,7 @@ const keeping = { keep: true, defaultModel: "nv-dinov2" } as const;
 const tags = ["Embeddings"];
 
 export function vectorizeRoutes(deps: EmbeddingRoutes) {
+  const check = modelCheck(deps.embedder, keeping.defaultModel);
   return new Elysia({ normalize: false })
     .post(
       "/vectorize-image",
@@ -33,7 +35,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
         return answer(embedded, { source_url: body.image_url });
       },
       {
-        parse: deps.readers.json,
+        parse: deps.readers.json(check),
         body: vectorizeUrlBody,
         query: embeddingQuery,
         response: {
@@ -50,7 +52,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
     .post(
       "/vectorize-image-base64",
       async ({ body, query, request }) => {
-        const source = { kind: "base64", text: body.image_base64 } as const;
+        const source = { kind: "memory", bytes: new Uint8Array(body.image_base64) } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
         const { filename } = body;
         const named =
@@ -58,7 +60,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
         return answer(embedded, named);
       },
       {
-        parse: deps.readers.jsonWithWrappedBase64,
+        parse: deps.readers.jsonWithImage(check),
         body: vectorizeBase64Body,
         query: embeddingQuery,
         response: {
@@ -81,7 +83,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
         return answer(embedded, { original_filename });
       },
       {
-        parse: deps.readers.upload,
+        parse: deps.readers.upload(check),
         body: vectorizeUploadBody,
         query: embeddingQuery,
         response: {

@@ -1,0 +1,67 @@
+/** A bound on those requests in the house that wait for the same somebody else. */
+import type { ImageBackend } from "../backends/backend.ts";
+import { Problem } from "../errors.ts";
+
+interface ShareOptions {
+  /** Requests that may wait at once. */
+  readonly places: number;
+  /** Whom they wait for, as the answer names them. */
+  readonly whom: string;
+  /** A monotonic clock, ms. */
+  readonly now: () => number;
+}
+
+export interface Share {
+  /** The problem of one more, if there is no place for it now. */
+  refusal(): Problem | undefined;
+  /**
+   * Does work in a place of its own.
+   *
+   * @throws Problem `overloaded`, at once, when there is none; and whatever the work throws.
+   */
+  run<T>(work: () => Promise<T>): Promise<T>;
+}
+
+/** Weight of the newest hold in the mean: some ten of them are remembered. */
+const newestWeight = 0.1;
+
+/**
+ * Makes a share. Without it one slow upstream would fill the house with those who wait for it, and everybody
+ * else would be refused (a bulkhead: Nygard, Release It!, 2nd edition, chapter 5).
+ */
+export function createShare({ places, whom, now }: ShareOptions): Share {
+  let taken = 0;
+  let meanHoldMs = 1000;
+
+  function refusal(): Problem | undefined {
+    if (taken < places) return undefined;
+    const retryAfterS = Math.max(1, Math.ceil(meanHoldMs / places / 1000));
+    const detail = `Too many requests wait for ${whom}: come back in ${retryAfterS} s.`;
+    return new Problem("overloaded", detail, { retryAfterS });
+  }
+
+  return {
+    refusal,
+    run: async (work) => {
+      const refused = refusal();
+      if (refused !== undefined) throw refused;
+      taken += 1;
+      const startedAt = now();
+      try {
+        return await work();
+      } finally {
+        taken -= 1;
+        meanHoldMs += newestWeight * (now() - startedAt - meanHoldMs);
+      }
+    },
+  };
+}
+
+/** The model, asked by no more requests at once than the share has places. */
+export function sharedBackend(backend: ImageBackend, share: Share): ImageBackend {
+  return {
+    ...backend,
+    admission: (demand) => backend.admission(demand) ?? share.refusal(),
+    embed: (job) => share.run(() => backend.embed(job)),
+  };
+}

@@ -1,0 +1,156 @@
+/** The figure of overload as an SVG that is readable on light and on dark pages. */
+import { goodput, type OpenLoopReport } from "./open-loop.ts";
+import { percentile } from "./statistics.ts";
+
+const width = 960;
+const height = 340;
+const panel = { top: 64, bottom: 268, width: 300 };
+const lefts = { rate: 76, time: 492 };
+
+/** Axis of ms, by powers of ten. */
+const time = { least: 0.1, most: 100_000 };
+
+/** What became of one load. */
+export interface LoadRun extends OpenLoopReport {
+  /** Load over capacity. */
+  readonly multiple: number;
+}
+
+interface Mark {
+  readonly label: string;
+  readonly className: string;
+  readonly of: (run: LoadRun) => number | undefined;
+}
+
+const times: readonly Mark[] = [
+  { label: "embedded, p99", className: "good", of: (run) => at(run.acceptedMs, 99) },
+  { label: "refused, longest", className: "refused", of: (run) => at(run.refusedMs, 100) },
+  { label: "refused, median", className: "refused light", of: (run) => at(run.refusedMs, 50) },
+];
+
+/** Draws what is embedded a second, and how long answers take, over the load. */
+export function overloadPlot(runs: readonly LoadRun[]): string {
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Embedded images a second and the time of answers, over the load">`,
+    `<style>${style}</style>`,
+    ...ratePanel(runs),
+    ...timePanel(runs),
+    "</svg>",
+    "",
+  ].join("\n");
+}
+
+const style = [
+  "text{font:13px system-ui,sans-serif;fill:#1f2328}.small{font-size:12px;fill:#59636e}.title{font-weight:600;font-size:14px}",
+  ".axis{stroke:#59636e}.grid{stroke:#d1d9e0}.wanted{stroke:#59636e;stroke-dasharray:5 4}",
+  ".good{fill:#0969da;stroke:#0969da}.refused{fill:#bc4c00;stroke:#bc4c00}path{stroke-width:2}path.good,path.refused{fill:none}",
+  ".light{stroke-dasharray:2 4}circle.light{stroke-dasharray:none}text.good,text.refused{stroke:none}",
+  "@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.small{fill:#9198a1}.axis,.wanted{stroke:#9198a1}.grid{stroke:#3d444d}.good{fill:#4493f8;stroke:#4493f8}.refused{fill:#f0883e;stroke:#f0883e}}",
+].join("");
+
+function* ratePanel(runs: readonly LoadRun[]): Generator<string> {
+  const left = lefts.rate;
+  const rates = runs.map(goodput);
+  const most = Math.ceil((Math.max(...rates) * 1.15) / 10) * 10;
+  const y = (rate: number) => panel.bottom - (rate / most) * (panel.bottom - panel.top);
+  yield text(left, 28, "Embedded images a second", "title");
+  yield text(left, 46, "while so many requests come, whether or not answers do", "small");
+  for (let tick = 0; tick <= most; tick += 10) yield* gridLine(left, y(tick), String(tick));
+  const wanted = 0.9 * (rates[0] ?? 0);
+  for (const [index, run] of runs.entries()) {
+    const rate = goodput(run);
+    const x = columnOf(left, index, runs.length);
+    yield `<rect class="good" x="${f(x - 22)}" y="${f(y(rate))}" width="44" height="${f(panel.bottom - y(rate))}"/>`;
+    yield text(x, y(rate) - 6, rate.toFixed(1), "", "middle");
+  }
+  yield line(left, y(wanted), left + panel.width, y(wanted), "wanted");
+  yield text(left + panel.width + 4, y(wanted) + 4, "0.9 of 1×", "small");
+  yield* loadAxis(left, runs);
+}
+
+function* timePanel(runs: readonly LoadRun[]): Generator<string> {
+  const left = lefts.time;
+  const decades = Math.log10(time.most / time.least);
+  const y = (ms: number) => {
+    const share = Math.log10(Math.max(ms, time.least) / time.least) / decades;
+    return panel.bottom - share * (panel.bottom - panel.top);
+  };
+  yield text(left, 28, "Time until the answer", "title");
+  yield text(left, 46, "from the scheduled time; each line is ten times the one below", "small");
+  for (let ms = time.least; ms <= time.most * 1.01; ms *= 10) {
+    yield* gridLine(left, y(ms), ms >= 1000 ? `${ms / 1000} s` : `${Number(ms.toPrecision(1))} ms`);
+  }
+  yield line(left, y(50), left + panel.width, y(50), "wanted");
+  yield text(left + 4, y(50) - 5, "50 ms", "small");
+  for (const mark of times) yield* timeLine(runs, mark, y);
+  yield* loadAxis(left, runs);
+}
+
+function* timeLine(
+  runs: readonly LoadRun[],
+  { label, className, of }: Mark,
+  y: (ms: number) => number,
+): Generator<string> {
+  const points = runs.flatMap((run, index) => {
+    const ms = of(run);
+    return ms === undefined ? [] : [[columnOf(lefts.time, index, runs.length), y(ms)] as const];
+  });
+  const path = points.map(([x, top], index) => `${index === 0 ? "M" : "L"}${f(x)} ${f(top)}`);
+  yield `<path class="${className}" d="${path.join("")}"/>`;
+  for (const [x, top] of points) {
+    yield `<circle class="${className}" cx="${f(x)}" cy="${f(top)}" r="3.5"/>`;
+  }
+  const last = points.at(-1);
+  if (last === undefined) return;
+  const hue = className.split(" ", 1)[0] ?? "";
+  yield text(last[0] + 12, last[1] + 4, label, hue);
+}
+
+function* loadAxis(left: number, runs: readonly LoadRun[]): Generator<string> {
+  yield line(left, panel.bottom, left + panel.width, panel.bottom, "axis");
+  for (const [index, { multiple, offered, forMs }] of runs.entries()) {
+    const x = columnOf(left, index, runs.length);
+    yield text(x, panel.bottom + 18, `${multiple}×`, "", "middle");
+    yield text(
+      x,
+      panel.bottom + 34,
+      `${((offered * 1000) / forMs).toFixed(0)}/s`,
+      "small",
+      "middle",
+    );
+  }
+  const middle = left + panel.width / 2;
+  yield text(
+    middle,
+    panel.bottom + 56,
+    "load, over capacity and in requests a second",
+    "small",
+    "middle",
+  );
+}
+
+function* gridLine(left: number, y: number, label: string): Generator<string> {
+  yield line(left, y, left + panel.width, y, "grid");
+  yield text(left - 8, y + 4, label, "small", "end");
+}
+
+/** Middle of a load's column: the loads are apart alike, whatever their numbers. */
+function columnOf(left: number, index: number, count: number): number {
+  return left + ((index + 0.5) * panel.width) / count;
+}
+
+function text(x: number, y: number, words: string, className: string, anchor = "start"): string {
+  return `<text x="${f(x)}" y="${f(y)}" class="${className}" text-anchor="${anchor}">${words}</text>`;
+}
+
+function line(x1: number, y1: number, x2: number, y2: number, className: string): string {
+  return `<line class="${className}" x1="${f(x1)}" y1="${f(y1)}" x2="${f(x2)}" y2="${f(y2)}"/>`;
+}
+
+function f(value: number): string {
+  return value.toFixed(1);
+}
+
+function at(values: readonly number[], percent: number): number | undefined {
+  return values.length === 0 ? undefined : percentile(values, percent);
+}

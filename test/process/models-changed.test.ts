@@ -1,0 +1,117 @@
+/** A model's files that somebody changes: while nothing runs, and under a service. */
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { preparedFolder } from "../../src/models/prepared.ts";
+import { until } from "../support/client.ts";
+import { type FakeHub, startHub } from "../support/hub.ts";
+import { type ServiceProcess, startProcess } from "../support/process.ts";
+import { smallModel, smallProgram, smallWeights } from "../support/small-model.ts";
+import { temporaryFolder } from "../support/tiny-clip.ts";
+
+const weights = smallWeights();
+let hub: FakeHub;
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let target: string;
+let prepared: string;
+
+beforeEach(async () => {
+  folder = await temporaryFolder();
+  hub = await startHub(weights);
+  hub.refusal = { status: 404 };
+  target = join(folder.path, smallModel.id, "model.safetensors");
+  prepared = preparedFolder(join(folder.path, "prepared"), smallModel.id, hub.file.sha256);
+  await Bun.write(target, weights);
+});
+afterEach(async () => {
+  await hub[Symbol.asyncDispose]();
+  await folder[Symbol.asyncDispose]();
+});
+
+async function start(): Promise<ServiceProcess> {
+  const { program, environment } = await smallProgram(folder.path, hub.file);
+  const own = { CLIP_WEIGHTS: "openai", HF_HUB_OFFLINE: "false", HF_ENDPOINT: hub.endpoint };
+  const env = { ...own, ...environment, HOME: folder.path, MODELS_DIR: folder.path };
+  return await startProcess(env, { command: [...program, "serve"] });
+}
+
+async function startReady(): Promise<ServiceProcess> {
+  const service = await start();
+  await service.logged(/"message":"model ready"/);
+  return service;
+}
+
+/** Changes one byte; length and time of the last change stay what they were. */
+async function damage(path: string): Promise<void> {
+  const { atime, mtime } = await stat(path);
+  const bytes = await readFile(path);
+  bytes[bytes.length - 1] = 1 ^ (bytes.at(-1) ?? 0);
+  await replace(path, bytes);
+  await utimes(path, atime, mtime);
+}
+
+async function replace(path: string, content: string | Uint8Array): Promise<void> {
+  await writeFile(`${path}.new`, content);
+  await rename(`${path}.new`, path);
+}
+
+async function embedText(service: ServiceProcess): Promise<Response> {
+  return await fetch(new URL("/embed-text", await service.url()), {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ text: "a dog" }),
+  });
+}
+
+test("changed tensors are made anew at the next start, from weights that are right", async () => {
+  await (await startReady())[Symbol.asyncDispose]();
+  const data = join(prepared, "image.onnx.data");
+  const right = await readFile(data);
+  await damage(data);
+  await using _service = await startReady();
+  expect((await readFile(data)).equals(right)).toBe(true);
+});
+
+test("changed tensors and changed weights are refused with the mend, and never loaded", async () => {
+  await (await startReady())[Symbol.asyncDispose]();
+  await damage(join(prepared, "text.onnx.data"));
+  await damage(target);
+  await using service = await start();
+  await until(() => service.log().includes("the model is not available"));
+  const response = await embedText(service);
+  expect(response.status).toBe(503);
+  expect(await response.json()).toMatchObject({
+    code: "model-unavailable",
+    detail: expect.stringMatching(
+      /^model\.safetensors is not the file that it should be: copy it again\. Get them with "imagesvc models pull/,
+    ),
+  });
+});
+
+test.each([
+  [
+    "changed",
+    "text.onnx.data was changed since it was checked",
+    () => damage(join(prepared, "text.onnx.data")),
+  ],
+  ["deleted", "its text tower cannot be loaded", () => rm(join(prepared, "text.onnx.data"))],
+  ["emptied", "its text tower cannot be loaded", () => replace(join(prepared, "text.onnx"), "")],
+])(
+  "a tower that is %s under a service before it is loaded is refused with the mend",
+  async (...given) => {
+    const [, why, change] = given;
+    await using service = await startReady();
+    await change();
+    const response = await embedText(service);
+    expect(response.status).toBe(503);
+    expect(await response.json()).toMatchObject({
+      code: "model-unavailable",
+      detail: `The model cannot be used: ${why}: start the service again, which makes it anew or says what is missing.`,
+    });
+    expect(service.log()).toContain("model-unavailable");
+    expect(service.log()).not.toContain("a worker is warmed up again");
+    await service[Symbol.asyncDispose]();
+    await using again = await startReady();
+    expect((await embedText(again)).status).toBe(200);
+  },
+);
