@@ -256,6 +256,8 @@ const sandboxLines = [
   "SystemCallArchitectures=native",
   "SystemCallFilter=@system-service",
   "SystemCallFilter=~@privileged @resources",
+  // Worker threads give way to the main thread.
+  "SystemCallFilter=setpriority",
   "SystemCallErrorNumber=EPERM",
 ];
 

@@ -55,7 +55,10 @@ test("towers spoilt while they are served: what is renamed over changes nothing,
     before = await vectorOf(service);
     // It is loaded with the first text.
     await truncate(model.text, 1000);
-    await expectProblem(await postJson(place, "/embed-text", { text: "a cat" }), "internal-error");
+    await expectProblem(
+      await postJson(place, "/embed-text", { text: "a cat" }),
+      "model-unavailable",
+    );
     expect(await vectorOf(service)).toEqual(before);
     const mapped = `${model.image}.mapped`;
     await link(model.image, mapped);

@@ -19,6 +19,8 @@ beforeAll(async () => {
     FETCH_ALLOW: "127.0.0.1",
     NVIDIA_API_KEY: "nvapi-very-secret",
     NVIDIA_BASE_URL: nvidia.url,
+    // So that it may be called by any name.
+    TRUSTED_PROXIES: "127.0.0.1",
   });
 });
 

@@ -207,3 +207,24 @@ test("on the only worker an image waits for as many texts as there are images be
   for (let batch = 0; batch < 3; batch += 1) answerLengths(await worker.next());
   await Promise.all(all);
 });
+
+test("a tower that cannot be used is a Problem of every text of the batch, and the worker goes on", async () => {
+  const worker = createFakeWorker();
+  const { image, text } = await setUp([worker]);
+  const first = text("a");
+  const held = await worker.next();
+  const both = Promise.allSettled([text("b"), text("c")]);
+  answerLengths(held);
+  await first;
+  const problem = { code: "model-unavailable", detail: "It was changed.", cause: "EIO" } as const;
+  (await worker.next()).answer({ problem });
+  const refused = { code: "model-unavailable", message: "It was changed.", cause: "EIO" };
+  expect(await both).toEqual([
+    { status: "rejected", reason: expect.objectContaining(refused) },
+    { status: "rejected", reason: expect.objectContaining(refused) },
+  ]);
+  const last = image(1);
+  answerMarks(await worker.next());
+  await last;
+  expect(worker.tasks.filter(({ kind }) => kind === "warm-up")).toHaveLength(1);
+});

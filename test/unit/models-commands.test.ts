@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { chmod, mkdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { createWorker } from "../../src/backends/pool.ts";
 import { runModelsList, runModelsPull, runModelsRemove } from "../../src/cli/models.ts";
 import { runModelsImport } from "../../src/cli/models-import.ts";
 import { runModelsVerify } from "../../src/cli/models-verify.ts";
@@ -113,6 +114,11 @@ describe("models list", () => {
   });
 });
 
+/** Starts no worker, as where native libraries do not load. */
+function refuse(): never {
+  throw new Error("no memory file\nnor a folder");
+}
+
 describe("models pull", () => {
   test("downloads the weights, and once only", async () => {
     expect(await runModelsPull(callOf({ operands: [id] }).call, models)).toBe(0);
@@ -164,6 +170,22 @@ describe("models pull", () => {
       "imagesvc: clip-tiny was not downloaded: HF_HUB_OFFLINE forbids to download; or take the file from elsewhere with: imagesvc models import DIR\n",
     );
     expect(await Bun.file(target()).exists()).toBe(true);
+  });
+
+  test.each([
+    ["native libraries", "no memory file", refuse],
+    ["a worker", "missing.ts", () => createWorker({ inference: join(folder.path, "missing.ts") })],
+  ])("without %s the download counts, and the first start writes the rest", async (...given) => {
+    const [, why, startWorker] = given;
+    const { call, errors } = callOf();
+    expect(await runModelsPull(call, models, startWorker)).toBe(0);
+    const [last] = errors().trimEnd().split("\n").slice(-1);
+    expect(last).toStartWith(
+      "the model that runs is written at the first start of the service, not now: ",
+    );
+    expect(last).toContain(why);
+    expect(await readFile(target())).toEqual(Buffer.from(bytes));
+    expect(await stateOf()).toEndWith("here; the first start of the service prepares it");
   });
 
   test("a model that is none is exit code 2", async () => {

@@ -21,6 +21,7 @@ import { modelFilesIn } from "../../src/models/prepared.ts";
 import { preparedState } from "../../src/models/prepared-check.ts";
 import { tryLockFile } from "../../src/native/file-lock.ts";
 import { prepareModel } from "../../workers/prepare-model.ts";
+import { smallModel } from "../support/small-model.ts";
 import { temporaryFolder, tinyClip, tinyTensors, writeTinyClip } from "../support/tiny-clip.ts";
 import { tinySafetensors } from "../support/tiny-safetensors.ts";
 
@@ -210,4 +211,21 @@ test("a tower that grew is made anew", async () => {
   expect(await preparedState(modelFilesIn(folder), tinyClip, undefined)).toBe("incomplete");
   await prepareModel({ folder, from: seed });
   expect((await look(folder)).bytes).toEqual(before.bytes);
+});
+
+test("one that nobody wants any more ends between two tensors, and leaves nothing half-written", async () => {
+  await using place = await temporaryFolder();
+  const folder = join(place.path, "prepared");
+  const { architecture } = smallModel;
+  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const preparing = prepareModel({ folder, from: { kind: "seed", architecture } }, stop);
+  const ended = preparing.then(String, String);
+  const written = () => readdir(folder).catch(() => []);
+  while (!(await written()).some((name) => name.endsWith(".tmp")));
+  Atomics.store(stop, 0, 1);
+  expect(await ended).toBe("Error: it was stopped");
+  expect((await written()).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  expect(await prepareModel({ folder, from: { kind: "seed", architecture } })).toEqual(
+    modelFilesIn(folder),
+  );
 });
