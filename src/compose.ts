@@ -1,16 +1,14 @@
 /** Puts the service together: the one place that knows every part. */
 import type { ImageBackend } from "./backends/backend.ts";
-import { type Batcher, createBatcher } from "./backends/batcher.ts";
-import { createClip } from "./backends/clip.ts";
+import type { Batcher } from "./backends/batcher.ts";
 import { processClock } from "./backends/clock.ts";
-import { createNvDinov2 } from "./backends/nv-dinov2.ts";
-import { createWorker, type WorkerFiles } from "./backends/pool.ts";
+import type { WorkerFiles } from "./backends/pool.ts";
+import { composeCore, type Surroundings } from "./compose-core.ts";
 import type { Config } from "./config.ts";
 import { createAdmission } from "./core/admission.ts";
-import { createEmbedder } from "./core/embed.ts";
-import { createTextEmbedder } from "./core/embed-text.ts";
+import { createLookUp } from "./core/look-up.ts";
 import { createRateLimiter } from "./core/rate-limit.ts";
-import { createShare, sharedBackend } from "./core/share.ts";
+import { createRecall } from "./core/recall.ts";
 import { createComparer } from "./core/similarity.ts";
 import { createApp } from "./http/app.ts";
 import type { Call } from "./http/call.ts";
@@ -21,42 +19,16 @@ import { createReaders } from "./http/readers.ts";
 import { type HttpServer, startHttpServer } from "./http/server.ts";
 import { limits } from "./limits.ts";
 import type { Log } from "./log.ts";
-import { catalog } from "./models/catalog.ts";
-import { createHub } from "./models/hub.ts";
-import type { HubCacheVariables } from "./models/hub-cache.ts";
-import { installedModel } from "./models/installed-model.ts";
-import { createSyntheticSupply, createWeightsSupply } from "./models/weights-supply.ts";
-import { parseTrustedProxies } from "./net/client-address.ts";
-import { parseFetchAllow } from "./net/fetch-allow.ts";
+import { parseTrustedProxies, type TrustedProxies } from "./net/client-address.ts";
 import { isLoopbackHost } from "./net/loopback.ts";
+import { createDigester } from "./sources/digest.ts";
 import { createJsonParser, type JsonParser } from "./sources/json-parser.ts";
-import { createAcquire } from "./sources/source.ts";
-import { createUrlSource } from "./sources/url.ts";
 import { createClockWatch } from "./store/clock-watch.ts";
 import type { Credentials } from "./store/credentials.ts";
-import { createDownloads, downloadsFault } from "./store/downloads.ts";
-import type { Folders } from "./store/folders.ts";
+import { type Downloads, downloadsFault } from "./store/downloads.ts";
+import { createEmbeddingCache } from "./store/embedding-cache.ts";
+import { embeddingDatabasePath } from "./store/embedding-database.ts";
 import { type Retention, startRetention } from "./store/retention.ts";
-
-/** What the process gives beside the settings. */
-export interface Surroundings {
-  /** Cores that this process may use. */
-  readonly cores: number;
-  readonly folders: Pick<Folders, "models" | "downloads">;
-  /** The variables that say where the user's Hugging Face cache is. */
-  readonly hubCaches: HubCacheVariables;
-  readonly secrets: Credentials;
-  readonly workerFiles: WorkerFiles;
-  /**
-   * Makes the native libraries ready; to be called once, before the first worker has something to do.
-   *
-   * @throws Error with one sentence, if this host does not let them load.
-   */
-  readonly prepareThreads: () => void;
-  readonly log: Log;
-  /** Called when a worker is lost for good: the process must drain and restart. */
-  readonly onWorkerLost: (cause: Error) => void;
-}
 
 /**
  * Makes every part of the service and its worker threads; nothing listens and nothing loads yet.
@@ -65,36 +37,33 @@ export interface Surroundings {
  */
 export function composeService(config: Config, surroundings: Surroundings): Service {
   const { log } = surroundings;
-  const { embedder, textEmbedder, batcher, clip, downloads } = composeEmbedder(
-    config,
-    surroundings,
-    shareOf(config.QUEUE_LIMIT),
-  );
-  const admission = createAdmission({
-    maxArriving: limits.maxArriving,
-    maxHeldBytes: limits.maxHeldBytes,
-    limit: config.QUEUE_LIMIT,
-    expectedWaitMs: batcher.expectedWaitMs,
-    maxWaitMs: config.REQUEST_TIMEOUT_MS,
+  const memory = composeMemory(config, surroundings);
+  const { embedder, textEmbedder, batcher, clip, downloads } = composeCore(config, surroundings, {
+    sharePlaces: shareOf(config.QUEUE_LIMIT),
+    recall: memory?.recall,
   });
+  const admission = composeAdmission(config, batcher);
   const calls = new WeakMap<Request, Call>();
   const lifecycle: Lifecycle = { isDraining: false, isHandingOver: false };
   const sizes = { maxBodyBytes: config.MAX_BODY_BYTES, maxImageBytes: config.MAX_IMAGE_BYTES };
   const jsonParser = composeJsonParser(surroundings.workerFiles);
-  const readers = createReaders({ calls, admission, downloads, jsonParser, ...sizes });
+  const trustedProxies = parseTrustedProxies(config.TRUSTED_PROXIES);
+  const parts = { calls, admission, trustedProxies, downloads, jsonParser };
+  const readers = createReaders({ ...parts, ...sizes });
   const corsOrigins = config.CORS_ORIGINS;
   const { apiKeys } = surroundings.secrets;
   const app = createApp({
     embedder,
     textEmbedder,
     comparer: createComparer({ embedder, textEmbedder }),
+    lookUp: createLookUp({ backends: embedder.backends, recall: memory?.recall }),
     calls,
     readers,
     lifecycle,
     corsOrigins,
     apiKeys,
-    hostGuard: createHostGuard(config.HOST, parseTrustedProxies(config.TRUSTED_PROXIES)),
-    rateGuard: composeRateGuard(config),
+    hostGuard: createHostGuard(config.HOST, trustedProxies),
+    rateGuard: composeRateGuard(config, trustedProxies),
     localModel: clip.id,
   });
   const stopping = new AbortController();
@@ -105,9 +74,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     openApi: app.openApi,
     listen: async ({ takesOver, signal } = { takesOver: false, signal: stopping.signal }) => {
       warnOfAccess(config.HOST, surroundings.secrets, log);
-      await downloads.prepare().catch((cause: unknown) => {
-        throw new Error(downloadsFault(cause, surroundings.folders.downloads), { cause });
-      });
+      await prepareDownloads(downloads, surroundings);
       signal.throwIfAborted();
       const address = { hostname: config.HOST, port: config.PORT, takesOver };
       server = startHttpServer({ app, calls, lifecycle, log, ...address });
@@ -118,7 +85,9 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     load: async (keepsTrying = true) => {
       if (!areThreadsPrepared) surroundings.prepareThreads();
       areThreadsPrepared = true;
+      const opening = memory?.open();
       await clip.load({ keepsTrying, signal: stopping.signal });
+      await opening;
     },
     backends: embedder.backends,
     check: () => {
@@ -138,8 +107,22 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
       await server?.close();
       await jsonParser.close();
       await batcher.close();
+      await memory?.close();
     },
   };
+}
+
+/** @throws Error with one sentence where images cannot be kept. */
+async function prepareDownloads(downloads: Downloads, { folders, log }: Surroundings) {
+  try {
+    await downloads.prepare();
+    if (await downloads.hasRoom()) return;
+  } catch (cause) {
+    throw new Error(downloadsFault(cause, folders.downloads), { cause });
+  }
+  log.warn(
+    "less than DOWNLOADS_MIN_FREE_BYTES is free on the disk of DOWNLOADS_DIR: images that would be kept are refused until there is more",
+  );
 }
 
 /** A third for those who wait for image hosts and one for those who wait for NVIDIA: neither fills the house. */
@@ -147,77 +130,16 @@ function shareOf(queueLimit: number): number {
   return Math.max(1, Math.floor(queueLimit / 3));
 }
 
-/**
- * Makes the core and what it needs, without HTTP: every model and the workers behind them.
- *
- * @param sharePlaces requests that may wait for image hosts at once, and as many for NVIDIA.
- * @throws RangeError that names the faults of FETCH_ALLOW.
- */
-export function composeEmbedder(
-  config: Config,
-  surroundings: Surroundings,
-  sharePlaces = Number.POSITIVE_INFINITY,
-) {
-  const { MAX_IMAGE_BYTES: maxImageBytes, FETCH_TIMEOUT_MS: fetchTimeoutMs } = config;
-  const allow = parseFetchAllow(config.FETCH_ALLOW);
-  const urlSource = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
-  const { now } = processClock;
-  const fetching = createShare({ places: sharePlaces, whom: "image hosts", now });
-  const downloads = createDownloads({
-    directory: surroundings.folders.downloads,
-    minFreeBytes: config.DOWNLOADS_MIN_FREE_BYTES,
+/** The gate in front of the queue. */
+function composeAdmission(config: Config, { expectedWaitMs }: Pick<Batcher, "expectedWaitMs">) {
+  return createAdmission({
+    maxArriving: limits.maxArriving,
+    maxHeldBytes: limits.maxHeldBytes,
+    limit: config.QUEUE_LIMIT,
+    expectedWaitMs,
+    maxWaitMs: config.REQUEST_TIMEOUT_MS,
+    now: processClock.now,
   });
-  const { batcher, clip, workerCount } = composeLocalModel(config, surroundings);
-  const hosted = composeHostedModel(config, surroundings, batcher);
-  const asking = createShare({ places: sharePlaces, whom: "NVIDIA", now });
-  const backends = [clip, sharedBackend(hosted, asking)];
-  const requestTimeoutMs = config.REQUEST_TIMEOUT_MS;
-  const embedder = createEmbedder({
-    backends,
-    acquire: createAcquire(
-      { open: (url, signal) => fetching.run(() => urlSource.open(url, signal)) },
-      maxImageBytes,
-    ),
-    downloads,
-    keepDownloads: config.DOWNLOADS_KEEP,
-    requestTimeoutMs,
-  });
-  const textEmbedder = createTextEmbedder({
-    backends: [clip],
-    imageBackends: backends,
-    requestTimeoutMs,
-  });
-  return { embedder, textEmbedder, batcher, clip, downloads, workerCount };
-}
-
-/** CLIP and the workers that it shares with whoever needs an image decoded. */
-function composeLocalModel(config: Config, surroundings: Surroundings) {
-  const { cores, log, ...rest } = surroundings;
-  const workerCount = Math.min(config.WORKERS || limits.maxDefaultWorkers, cores);
-  const batcher = createBatcher({
-    workers: Array.from({ length: workerCount }, () => createWorker(rest.workerFiles)),
-    decode: { maxPixels: config.MAX_PIXELS, orientation: config.EXIF_ORIENTATION },
-    maxBatch: limits.maxBatch,
-    hangTimeoutMs: limits.hangTimeoutMs,
-    warmUpTimeoutMs: limits.warmUpTimeoutMs,
-    writeModelTimeoutMs: limits.writeModelTimeoutMs,
-    pingTimeoutMs: limits.pingTimeoutMs,
-    onWorkerLost: rest.onWorkerLost,
-    log,
-  });
-  const { architecture, preprocessing } = catalog[config.CLIP_MODEL];
-  const { mean, std } = preprocessing;
-  const clip = createClip({
-    id: config.CLIP_MODEL,
-    dimensions: architecture.dimensions,
-    input: { side: architecture.vision.side, mean, std },
-    weights: composeWeights(config, surroundings),
-    clock: processClock,
-    threadsPerWorker: Math.max(1, Math.floor(cores / workerCount)),
-    batcher,
-    log,
-  });
-  return { batcher, clip, workerCount };
 }
 
 /** Parses the bodies that would keep the main thread busy elsewhere. */
@@ -231,22 +153,31 @@ function composeJsonParser({ json: filename }: Pick<WorkerFiles, "json">): JsonP
   });
 }
 
-/** NV-DINOv2, behind the proxy where there is one. */
-function composeHostedModel(config: Config, surroundings: Surroundings, batcher: Batcher) {
-  const { HTTPS_PROXY: url, NO_PROXY: noProxy, NVIDIA_BASE_URL: baseUrl } = config;
-  return createNvDinov2({
-    apiKey: surroundings.secrets.nvidiaApiKey,
-    baseUrl: baseUrl || undefined,
-    requestsPerMinute: config.NVIDIA_REQUESTS_PER_MINUTE || (baseUrl === "" ? 40 : 6000),
-    proxy: url === "" ? undefined : { url, noProxy },
-    prepare: (terms, maxBase64Chars) => batcher.prepareUpstream(terms, maxBase64Chars),
-    log: surroundings.log,
+/** Knows the vectors that were made before, unless CACHE_MAX_BYTES says that none are kept. */
+function composeMemory(config: Config, { folders, workerFiles, log }: Surroundings) {
+  const { CACHE_MAX_BYTES: maxBytes, EXIF_ORIENTATION } = config;
+  if (maxBytes === 0) return undefined;
+  const filename = workerFiles.cache;
+  const path = embeddingDatabasePath(folders.cache);
+  const cache = createEmbeddingCache({ path, maxBytes, filename, log, now: processClock.now });
+  const digester = createDigester({
+    filename,
+    maxInlineBytes: limits.maxHashedOnMainThreadBytes,
+    timeoutMs: limits.hashTimeoutMs,
+    idleMs: limits.cacheThreadIdleMs,
   });
+  return {
+    recall: createRecall({ cache, digester, reading: `exif=${EXIF_ORIENTATION}` }),
+    open: cache.open,
+    close: () => Promise.all([cache.close(), digester.close()]),
+  };
 }
 
 /** Counts each client's requests, where RATE_LIMIT sets a limit. */
-function composeRateGuard({ RATE_LIMIT: limit, TRUSTED_PROXIES }: Config): RateGuard | undefined {
-  const trusted = parseTrustedProxies(TRUSTED_PROXIES);
+function composeRateGuard(
+  { RATE_LIMIT: limit }: Config,
+  trusted: TrustedProxies,
+): RateGuard | undefined {
   if (limit === undefined) return undefined;
   const maxClients = limits.maxCountedClients;
   return createRateGuard(createRateLimiter({ limit, maxClients, now: processClock.now }), trusted);
@@ -293,21 +224,6 @@ function reloadSecrets(secrets: Credentials, log: Log): void {
     nvidia_api_key: secrets.nvidiaApiKey() !== undefined,
     api_keys: secrets.apiKeys()?.size,
   });
-}
-
-/** The local model's weights: from this host where they are here, else from the hub. */
-function composeWeights(config: Config, { folders, hubCaches }: Surroundings) {
-  const { CLIP_MODEL: id, HTTPS_PROXY: url, NO_PROXY: noProxy } = config;
-  if (config.CLIP_WEIGHTS === "synthetic") {
-    return createSyntheticSupply(folders.models, id, catalog[id].architecture);
-  }
-  const hub = createHub({
-    endpoint: config.HF_ENDPOINT,
-    token: config.HF_TOKEN,
-    isOffline: config.HF_HUB_OFFLINE,
-    proxy: url === "" ? undefined : { url, noProxy },
-  });
-  return createWeightsSupply(installedModel(folders.models, hubCaches, id, catalog[id]), hub);
 }
 
 /** The service as its owner sees it: a command, or a test. */

@@ -4,143 +4,24 @@
  */
 
 import manifest from "../models/manifest.json" with { type: "json" };
-
-/** The result of parsing one setting: a value, or what is allowed instead. */
-type Parsed<T> = { readonly value: T } | { readonly allowed: string };
-
-/** One row of the table. */
-export interface Setting<T> {
-  /** Reads the text of the environment or of a flag. */
-  readonly parse: (text: string) => Parsed<T>;
-  readonly fallback: T;
-  /** How the default is written in `--help` and in the README. */
-  readonly shownDefault: string;
-  /** One sentence for `--help` and the README. */
-  readonly doc: string;
-  /** Secrets are never a flag and never printed. */
-  readonly secret: boolean;
-  /** The only texts that are allowed, where they are few. */
-  readonly choices?: readonly string[];
-}
-
-interface Row<T> {
-  readonly fallback: T;
-  readonly doc: string;
-  readonly shownDefault?: string;
-}
-
-function setting<T>(row: Row<T>, parse: (text: string) => Parsed<T>, secret = false): Setting<T> {
-  const shownDefault = row.shownDefault ?? String(row.fallback);
-  return { parse, fallback: row.fallback, shownDefault, doc: row.doc, secret };
-}
-
-function integer(row: Row<number> & { readonly min: number; readonly max: number }) {
-  const allowed = `a whole number from ${row.min} to ${row.max}`;
-  return setting<number>(row, (text) => {
-    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-    return value >= row.min && value <= row.max ? { value } : { allowed };
-  });
-}
-
-const durationUnitsMs = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-/** A time span such as `30d`, read as ms. */
-function duration(row: Row<number>) {
-  const allowed = "0, or minutes, hours or days such as 90m, 12h or 30d, at most 36500d";
-  return setting<number>(row, (input) => {
-    if (input === "0") return { value: 0 };
-    const [, count, unit] = /^(\d{1,9})([mhd])$/.exec(input) ?? [];
-    if (unit !== "m" && unit !== "h" && unit !== "d") return { allowed };
-    const value = Number(count) * durationUnitsMs[unit];
-    return value <= 36_500 * durationUnitsMs.d ? { value } : { allowed };
-  });
-}
-
-const rateWindowsS = { s: 1, m: 60, h: 3600 } as const;
-
-/** How often each client may ask: `requests` in any order within `windowS` seconds. */
-export interface RateLimit {
-  readonly requests: number;
-  readonly windowS: (typeof rateWindowsS)[keyof typeof rateWindowsS];
-}
-
-/** A rate such as `100/m`; undefined for none. */
-function rate(row: Pick<Row<RateLimit>, "doc">) {
-  const allowed = "off, or requests per second, minute or hour such as 10/s, 100/m or 5000/h";
-  const off = { doc: row.doc, fallback: undefined, shownDefault: "off" };
-  return setting<RateLimit | undefined>(off, (input) => {
-    if (input === "off" || input === "0") return { value: undefined };
-    const [, count, unit] = /^([1-9]\d{0,5})\/([smh])$/.exec(input) ?? [];
-    if (unit !== "s" && unit !== "m" && unit !== "h") return { allowed };
-    return { value: { requests: Number(count), windowS: rateWindowsS[unit] } };
-  });
-}
-
-function text(row: Row<string>, options: { readonly secret?: boolean } = {}) {
-  return setting<string>(row, (value) => ({ value }), options.secret ?? false);
-}
-
-/** A key of NVIDIA: it goes into a header, so it is one word. White space around it is cut off. */
-function key(row: Row<string>) {
-  const allowed = "one word of printable ASCII, as NVIDIA gives it";
-  const parse = (input: string): Parsed<string> => {
-    const value = input.trim();
-    return /^[\x21-\x7e]*$/.test(value) ? { value } : { allowed };
-  };
-  return setting<string>(row, parse, true);
-}
-
-function choice<const T extends string>(row: Row<NoInfer<T>> & { readonly of: readonly T[] }) {
-  const parse = (input: string): Parsed<T> => {
-    const value = row.of.find((one) => one === input);
-    return value === undefined ? { allowed: `one of ${row.of.join(", ")}` } : { value };
-  };
-  return { ...setting<T>(row, parse), choices: row.of };
-}
-
-function toggle(row: Row<boolean>) {
-  return setting<boolean>(row, (input) => {
-    if (["true", "1", "yes", "on"].includes(input.toLowerCase())) return { value: true };
-    if (["false", "0", "no", "off"].includes(input.toLowerCase())) return { value: false };
-    return { allowed: "true or false" };
-  });
-}
-
-function list(
-  row: Row<readonly string[]> & { readonly each: RegExp; readonly allowed: string },
-): Setting<readonly string[]> {
-  const shownDefault = row.fallback.length === 0 ? "none" : `\`${row.fallback.join(",")}\``;
-  return setting<readonly string[]>({ ...row, shownDefault }, (input) => {
-    const value = input
-      .split(",")
-      .map((part) => part.trim())
-      .filter((part) => part !== "");
-    return value.every((part) => row.each.test(part)) ? { value } : { allowed: row.allowed };
-  });
-}
-
-/** An origin such as `https://ai.api.nvidia.com`, without a path; empty where there is none. */
-function origin(row: Row<string>) {
-  const allowed = "an origin such as https://host:port, without path, user name or password";
-  return setting<string>(row, (input) => {
-    if (!URL.canParse(input)) return { allowed };
-    const url = new URL(input);
-    const plain =
-      /^https?:$/.test(url.protocol) && url.pathname === "/" && url.username + url.password === "";
-    return plain && !url.search && !url.hash ? { value: url.origin } : { allowed };
-  });
-}
-
-/** A proxy such as `http://proxy:3128`, with user name and password where it wants them. */
-function proxy(row: Row<string>) {
-  const allowed = "a proxy such as http://host:port";
-  return setting<string>(row, (input) => {
-    const isProxy = URL.canParse(input) && /^https?:$/.test(new URL(input).protocol);
-    return isProxy ? { value: input } : { allowed };
-  });
-}
+import {
+  choice,
+  duration,
+  integer,
+  key,
+  list,
+  origin,
+  proxy,
+  rate,
+  type Setting,
+  text,
+  toggle,
+} from "./setting.ts";
 
 const MIB = 1024 * 1024;
+
+/** Below it the cache's write-ahead log would take most of its bytes. */
+const minCacheBytes = 16 * MIB;
 
 /** The models of the manifest, the only ones that can run here. */
 const modelIds = Object.keys(manifest).filter((id): id is keyof typeof manifest => id in manifest);
@@ -199,7 +80,13 @@ export const settings = {
   CACHE_DIR: text({
     fallback: "",
     shownDefault: "`$CACHE_DIRECTORY`, else the user's cache folder",
-    doc: "Folder of what can be made again: native libraries, where they cannot be loaded from memory.",
+    doc: "Folder of what can be made again: the vectors of images that were here before; native libraries, where they cannot be loaded from memory; the golden pictures of `models verify`.",
+  }),
+  CACHE_MAX_BYTES: integer({
+    fallback: 1024 * MIB,
+    min: 0,
+    max: 1e15,
+    doc: "Most bytes of kept vectors, at least 16 MiB; those that were not asked for longest go first. 0: none are kept.",
   }),
   NATIVE_DIR: text({
     fallback: "",
@@ -218,7 +105,7 @@ export const settings = {
     fallback: 0,
     min: 0,
     max: 1e15,
-    doc: "Most bytes of kept images; the service deletes those whose last request is longest ago. 0: no limit.",
+    doc: "Most bytes of kept images; once a minute the service deletes those beyond it whose last request is longest ago. 0: no limit.",
   }),
   DOWNLOADS_MIN_FREE_BYTES: integer({
     fallback: 1024 * MIB,
@@ -229,7 +116,7 @@ export const settings = {
   HTTPS_PROXY: proxy({
     fallback: "",
     shownDefault: "none",
-    doc: "Proxy for calls to NVIDIA and for the weights. Image URLs never go through it.",
+    doc: "Proxy for calls to NVIDIA, for the weights and for the golden pictures of `models verify`. Image URLs never go through it.",
   }),
   NO_PROXY: text({
     fallback: "",
@@ -345,6 +232,11 @@ export type Config = {
   readonly [Name in SettingName]: (typeof settings)[Name] extends Setting<infer T> ? T : never;
 };
 
+/** The proxy for calls to NVIDIA, to the hub and for golden pictures, and the hosts that are called without it; undefined for none. */
+export function proxyOf({ HTTPS_PROXY: url, NO_PROXY: noProxy }: Config) {
+  return url === "" ? undefined : { url, noProxy };
+}
+
 /** The flag of a setting: `MAX_PIXELS` is `--max-pixels`. */
 export function flagOf(name: string): string {
   return `--${name.toLowerCase().replaceAll("_", "-")}`;
@@ -405,6 +297,11 @@ function relationFaults(config: Config, broken: boolean): string[] {
   if (config.MAX_IMAGE_BYTES > config.MAX_BODY_BYTES) {
     faults.push(
       `MAX_IMAGE_BYTES is "${config.MAX_IMAGE_BYTES}": it must be at most MAX_BODY_BYTES (${config.MAX_BODY_BYTES})`,
+    );
+  }
+  if (config.CACHE_MAX_BYTES > 0 && config.CACHE_MAX_BYTES < minCacheBytes) {
+    faults.push(
+      `CACHE_MAX_BYTES is "${config.CACHE_MAX_BYTES}": it must be 0, or at least ${minCacheBytes}`,
     );
   }
   if (config.FETCH_TIMEOUT_MS >= config.REQUEST_TIMEOUT_MS) {

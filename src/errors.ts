@@ -67,7 +67,7 @@ export const problems = {
     status: 413,
     title: "The image has too many pixels",
     explanation:
-      "Images are limited by MAX_PIXELS, before they are decoded; AVIF, WebP and progressive JPEG have lower limits. Send a smaller picture.",
+      "Images are limited by MAX_PIXELS, before they are decoded; no side may be longer than 65535, and AVIF, WebP, TIFF and progressive JPEG have lower limits. Send a smaller picture.",
   },
   "unsupported-media-type": {
     status: 415,

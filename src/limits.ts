@@ -20,6 +20,8 @@ export const limits = {
   maxRequestIdChars: 128,
   /** Uploads up to this many bytes stay in memory; larger ones go to disk as they arrive. */
   maxUploadInMemoryBytes: 256 * 1024,
+  /** Bytes of log lines that wait for whoever reads them; beyond it lines are dropped. */
+  maxHeldLogBytes: 2 * 1024 * 1024,
   /** Clients whose requests are counted at once, some 150 bytes each. */
   maxCountedClients: 100_000,
   /** Bytes of one text field of a form. */
@@ -28,8 +30,12 @@ export const limits = {
   maxFormParts: 32,
   /** Workers that are started where WORKERS does not say. */
   maxDefaultWorkers: 4,
-  /** Longest time that one image may take to decode: `maxBatch` of them stay below `hangTimeoutMs`. */
+  /** Longest time that one image may take to decode, and after which a batch begins with no further one. */
   decodeTimeoutMs: 20_000,
+  /** Pixels of an image's width, and of its height: JPEG has no more, and a decoder holds hundreds of whole rows. */
+  maxSidePixels: 65_535,
+  /** Boxes of an AVIF: some dozens are usual, some hundreds where it has tiles. */
+  maxAvifBoxes: 4_096,
   /** Scans of a progressive JPEG: ten are usual, and each goes over the whole image. */
   maxJpegScans: 100,
   /** A worker's task that takes longer hangs in native code. */
@@ -50,10 +56,16 @@ export const limits = {
   idleTimeoutS: 30,
   /** Longest pause in a body. */
   bodySilenceMs: 60_000,
+  /** Bytes a second with which a body must have come on average, once `bodyGraceMs` are over: half of a slow mobile upload. */
+  minBodyBytesPerS: 1_000,
+  /** How slowly a body may begin. */
+  bodyGraceMs: 10_000,
   /** Bytes of a body that brings a URL and no image. */
   maxUrlBodyBytes: 256 * 1024,
   /** Brackets and commas of a JSON body. */
   maxJsonValues: 10_000,
+  /** Names of a JSON body: objects of many more take long to parse, and to copy between threads. */
+  maxJsonNames: 4_000,
   /** Levels of a JSON body, one inside the other. */
   maxJsonDepth: 64,
   /** JSON bodies up to this many bytes are parsed on the main thread, in less than 1 ms. */
@@ -72,9 +84,29 @@ export const limits = {
   maxTextBodyBytes: 1024 * 1024,
   /** Brackets and commas of a JSON body with texts, whose own commas count too. */
   maxTextJsonValues: 65_536,
-  /** Requests whose body is arriving at once. */
+  /** Images up to this many bytes are hashed on the main thread, in less than 0.3 ms. */
+  maxHashedOnMainThreadBytes: 256 * 1024,
+  /** The threads that hash larger ones and write the embedding cache end after so long without work. */
+  cacheThreadIdleMs: 30_000,
+  /** An image that is not hashed by then never will be: the largest takes a second. */
+  hashTimeoutMs: 30_000,
+  /** Vectors that wait to be written to the embedding cache; beyond it they are not kept. */
+  maxUnwrittenVectors: 1024,
+  /** Vectors that are written at once. */
+  maxWrittenVectors: 64,
+  /** Bytes of answers with cached vectors that are remembered as they were written: some hundred. */
+  maxLookUpBodyBytes: 4 * 1024 * 1024,
+  /** How long the embedding cache waits for another process that writes to it. */
+  cacheBusyMs: 2_000,
+  /** How long `imagesvc downloads delete` waits for a service that writes to the embedding cache. */
+  cacheLockTimeoutMs: 10_000,
+  /** How long nothing is written to the embedding cache once that has failed. */
+  cacheRestMs: 60_000,
+  /** Longest wait for the newest vectors to be written before the process ends. */
+  cacheCloseTimeoutMs: 2_000,
+  /** Requests whose body is arriving at once, of which one client may have as many as are free: half where it is alone. */
   maxArriving: 512,
-  /** Bytes of bodies and fetched images that are held in memory at once: uploads that go to disk do not count. */
+  /** Bytes of bodies and fetched images that are held in memory at once, and shared like `maxArriving`: uploads that go to disk do not count. */
   maxHeldBytes: 512 * 1024 * 1024,
   /** Bytes of JSON around an image in base64, beside one and a half times the image's own. */
   maxJsonFrameBytes: 64 * 1024,
@@ -82,6 +114,8 @@ export const limits = {
   bodyTimeoutMs: 300_000,
   /** After the first signal: how long requests may finish; then they are cut, so that the end is clean. */
   drainTimeoutMs: 20_000,
+  /** A file under way that is older is locked, if it is anybody's. */
+  lockGraceMs: 60_000,
   /** How long `imagesvc keys` waits for another that changes the same file. */
   keysLockTimeoutMs: 5_000,
   /** Least pause between two looks for kept images whose time is over. */

@@ -36,6 +36,41 @@ export function createLog(options: LogOptions): Log {
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
+interface LineWriterOptions {
+  /** Takes a line, and calls back once it is written or has failed. */
+  readonly write: (line: string, written: () => void) => void;
+  /** UTF-8 bytes that may wait, beside one line. */
+  readonly maxHeldBytes: number;
+  /** Told once lines are taken again, if any were dropped meanwhile. */
+  readonly onResumed: (dropped: number) => void;
+}
+
+/**
+ * Makes a writer of lines that drops them while whoever reads takes too few: a stream holds in memory what a
+ * full pipe does not take. Bun tells of such lines only when the last of them is written, so that a reader that is
+ * merely slow loses lines until it has caught up.
+ */
+export function createLineWriter(options: LineWriterOptions): (line: string) => void {
+  const { write, maxHeldBytes, onResumed } = options;
+  let heldBytes = 0;
+  let dropped = 0;
+  return (line) => {
+    if (dropped > 0 || heldBytes >= maxHeldBytes) {
+      dropped += 1;
+      return;
+    }
+    const bytes = Buffer.byteLength(line);
+    heldBytes += bytes;
+    write(line, () => {
+      heldBytes -= bytes;
+      if (dropped === 0 || heldBytes > 0) return;
+      const count = dropped;
+      dropped = 0;
+      onResumed(count);
+    });
+  };
+}
+
 /** Where a log goes, as far as it decides about the format. */
 interface LogSurroundings {
   /** systemd's `$JOURNAL_STREAM`: device and inode, in decimal, of the stream that ends in the journal. */

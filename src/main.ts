@@ -21,11 +21,12 @@ import { runSearch } from "./cli/search.ts";
 import { runServe } from "./cli/serve.ts";
 import { runSystemd } from "./cli/systemd.ts";
 import { versionText } from "./cli/version.ts";
-import { composeEmbedder, composeService, type Surroundings } from "./compose.ts";
+import { composeService } from "./compose.ts";
+import { composeCore, type Surroundings } from "./compose-core.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { codeOf, messageOf } from "./errors.ts";
 import { limits } from "./limits.ts";
-import { chooseFormat, createLog, type Log } from "./log.ts";
+import { chooseFormat, createLineWriter, createLog, type Log } from "./log.ts";
 import { catalog, isLocalModelId } from "./models/catalog.ts";
 import { describeNativeLoad, loadNativeLibraries } from "./native/libraries.ts";
 import { workerFiles } from "./native/worker-files.ts";
@@ -146,7 +147,7 @@ function surround({ config, environment, folders, log }: CommandCall, given: Giv
 function composeNow(call: CommandCall, given: Given) {
   const here = surround(call, given);
   here.prepareThreads();
-  return composeEmbedder(call.config, here);
+  return composeCore(call.config, here);
 }
 
 /** Starts a worker that holds no model. @throws Error with one sentence where native libraries cannot be loaded. */
@@ -162,7 +163,7 @@ function verifyTools(call: CommandCall): VerifyTools {
   return {
     compose: (id) => (given) => {
       const model = isLocalModelId(id) ? { CLIP_MODEL: id } : {};
-      return composeEmbedder({ ...call.config, ...model }, { ...here, ...given });
+      return composeCore({ ...call.config, ...model }, { ...here, ...given });
     },
     createWorker: () => createWorker(workerFiles),
   };
@@ -234,7 +235,7 @@ function tell(line: string): void {
 }
 
 function openLog({ LOG_LEVEL: level, LOG_FORMAT }: Config, environment: Environment): Log {
-  return createLog({
+  const log = createLog({
     level,
     format: chooseFormat(LOG_FORMAT, {
       journalStream: environment["JOURNAL_STREAM"],
@@ -242,9 +243,14 @@ function openLog({ LOG_LEVEL: level, LOG_FORMAT }: Config, environment: Environm
       isTerminal: process.stderr.isTTY,
       noColor: environment["NO_COLOR"],
     }),
-    write: (line) => process.stderr.write(line),
+    write: createLineWriter({
+      write: (line, written) => process.stderr.write(line, written),
+      maxHeldBytes: limits.maxHeldLogBytes,
+      onResumed: (dropped) => log.error("log lines were dropped: nobody read them", { dropped }),
+    }),
     now: () => new Date(),
   });
+  return log;
 }
 
 /** Undefined where the descriptor was closed before the start. */

@@ -93,7 +93,7 @@ const breaks: readonly (readonly [string, string, string, string])[] = [
     "a worker importing another adapter",
     "workers/inference.ts",
     `import "../src/backends/clock.ts";`,
-    "imports src/backends/clock.ts: workers know of the adapters only protocol, native and the model files; send it with the task",
+    "imports src/backends/clock.ts: workers know of the adapters only protocol, native, the model files and the embedding cache's; send it with the task",
   ],
   [
     "a worker importing the core",

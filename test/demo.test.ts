@@ -91,6 +91,7 @@ async function startDemo(settings: Readonly<Record<string, string>>) {
       MODELS_DIR: testModelsDir,
       DOWNLOADS_DIR: downloadsDir,
       DOWNLOADS_MIN_FREE_BYTES: "0",
+      CACHE_MAX_BYTES: "0",
       ...settings,
     },
     stdout: "pipe",

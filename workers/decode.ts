@@ -1,10 +1,7 @@
 import sharp, { type Metadata, type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, ImageFacts } from "../src/backends/protocol.ts";
 import { messageOf, Problem } from "../src/errors.ts";
-import { countTilePixels } from "../src/image/avif-tiles.ts";
 import { cmykToRgb } from "../src/image/cmyk.ts";
-import { planDecode } from "../src/image/decode-plan.ts";
-import { type JpegScans, readJpegScans } from "../src/image/jpeg-scans.ts";
 import {
   type Orientation,
   parseOrientation,
@@ -15,7 +12,8 @@ import type { ImageFormat } from "../src/image/signature.ts";
 import { signatureBytes, sniffFormat } from "../src/image/signature.ts";
 import { cutStrips, type Strip } from "../src/image/strips.ts";
 import { limits } from "../src/limits.ts";
-import { digest, giveBack, readAll, readHead } from "./image-bytes.ts";
+import { digest, readHead } from "./image-bytes.ts";
+import { checkBoxes, formatNames, planStrips } from "./plan-strips.ts";
 
 /** Pixels in a buffer of their own, and what is known of the bytes that they were read from. */
 export interface DecodedImage extends StoredPixels {
@@ -49,15 +47,6 @@ const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"].flatMap((name) 
   `VipsForeignLoad${name}File`,
 ]);
 
-const formatNames = {
-  jpg: "a JPEG",
-  png: "a PNG",
-  webp: "a WebP",
-  gif: "a GIF",
-  avif: "an AVIF",
-  tif: "a TIFF",
-} as const satisfies Record<ImageFormat, string>;
-
 /**
  * Sets libvips up for a worker: one thread an image, nothing kept between images, and no reader but
  * those of the decoded formats. It holds for the whole process; calling it again changes nothing.
@@ -89,6 +78,7 @@ export async function openImage(
 ): Promise<OpenedImage> {
   const deadlineMs = performance.now() + timeoutMs;
   const format = await readFormat(image);
+  if (format === "avif") await checkBoxes(image);
   const picture = openPicture(image);
   const header = await picture.metadata().catch((error) => refuse(format, error));
   const { width, height } = header;
@@ -132,69 +122,11 @@ async function readFormat(image: ImageBytes): Promise<ImageFormat> {
   );
 }
 
-const noScans: JpegScans = { scans: 0, coefficientsPerPixel: 0 };
-
-async function readScans(image: ImageBytes): Promise<JpegScans> {
-  const bytes = await readAll(image);
-  const scans = readJpegScans(bytes);
-  if (image.kind === "file") giveBack(bytes);
-  return scans;
-}
-
-/** @returns in how many strips the image is read. @throws Problem when it is not to be read. */
-async function planStrips(
-  image: ImageBytes,
-  format: ImageFormat,
-  header: Metadata,
-  { maxPixels }: DecodeOptions,
-): Promise<number> {
-  const { width, height } = header;
-  const size = `${width}×${height} pixels`;
-  if (width * height > maxPixels) {
-    throw new Problem(
-      "too-many-pixels",
-      `The image has ${size}, more than the limit of ${maxPixels}: send a smaller one.`,
-    );
-  }
-  const tilePixels = format === "avif" ? countTilePixels(await readAll(image)) : 0;
-  if (tilePixels > maxPixels) {
-    throw new Problem(
-      "too-many-pixels",
-      `The image has ${size}, put together from tiles of ${tilePixels} in all, more than the limit of ${maxPixels}: save it anew, without tiles.`,
-    );
-  }
-  // libvips calls a JPEG progressive when it has several scans.
-  const isInterlaced = header.isProgressive === true;
-  const hasScans = format === "jpg" && isInterlaced;
-  const { scans, coefficientsPerPixel } = hasScans ? await readScans(image) : noScans;
-  if (scans > limits.maxJpegScans) {
-    throw new Problem(
-      "undecodable-image",
-      `The JPEG has ${scans} scans, more than the limit of ${limits.maxJpegScans}: save it anew, without progressive scans.`,
-    );
-  }
-  const pixels = {
-    width,
-    height,
-    channels: header.channels,
-    bytesPerSample: header.depth === "uchar" ? 1 : 2,
-    isCmyk: header.space === "cmyk",
-    isInterlaced,
-    coefficientsPerPixel,
-  };
-  const plan = planDecode(format, pixels, maxPixels);
-  if ("strips" in plan) return plan.strips;
-  throw new Problem(
-    "too-many-pixels",
-    `The image has ${size}, more than the limit of ${plan.maxPixels} for ${formatNames[format]} of its kind, which takes more memory than others: send a smaller one, or a plain JPEG.`,
-  );
-}
-
 function openPicture(image: ImageBytes): Sharp {
   return sharp(image.kind === "memory" ? image.bytes : image.path, {
     failOn: "error",
     ignoreIcc: true,
-    // The header is checked by decodeImage, which can then name the size.
+    // The header is checked by planStrips, which can then name the size.
     limitInputPixels: false,
   });
 }

@@ -20,8 +20,9 @@ export function giveBack({ buffer }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
-/** SHA-256 in lower-case hex; a file goes piece by piece through the same memory. */
+/** SHA-256 in lower-case hex, computed unless it is known; a file goes piece by piece through the same memory. */
 export async function digest(image: ImageBytes): Promise<string> {
+  if (image.sha256 !== undefined) return image.sha256;
   const hasher = new Bun.CryptoHasher("sha256");
   if (image.kind === "memory") return hasher.update(image.bytes).digest("hex");
   const file = await open(image.path);

@@ -11,13 +11,14 @@ import type {
   EmbedOutcome,
   ImageBytes,
   PreparedOutcome,
-  ProblemMessage,
   Task,
   TextOutcome,
 } from "../src/backends/protocol.ts";
 import { Problem } from "../src/errors.ts";
+import { limits } from "../src/limits.ts";
 import { yieldToMainThread } from "../src/native/thread-priority.ts";
 import { configureSharp, openImage } from "./decode.ts";
+import { type Decoded, decodeBatch } from "./decode-batch.ts";
 import { readModelInputs } from "./model-inputs.ts";
 import { prepareModel } from "./prepare-model.ts";
 import { createPreprocess, type Preprocess } from "./preprocess.ts";
@@ -81,9 +82,6 @@ async function load(file: ClipModelFile): Promise<LoadedModel> {
   return { file, session, preprocess: createPreprocess(file) };
 }
 
-/** An image on its way through a batch: decoded into its row of the tensor, or failed. */
-type Decoded = Omit<EmbedOutcome, "result"> & { readonly problem?: ProblemMessage };
-
 async function embedImages(
   { file, session, preprocess }: LoadedModel,
   images: readonly ImageBytes[],
@@ -91,13 +89,10 @@ async function embedImages(
 ): Promise<readonly EmbedOutcome[]> {
   const stride = 3 * file.side * file.side;
   const pixelValues = new Float32Array(images.length * stride);
-  const decoded: Decoded[] = [];
-  let rows = 0;
-  for (const image of images) {
-    const one = await decodeInto(pixelValues, rows * stride, image, decode, preprocess);
-    if (one.problem === undefined) rows += 1;
-    decoded.push(one);
-  }
+  const decoded = await decodeBatch(images, limits.decodeTimeoutMs, (image, row) =>
+    decodeInto(pixelValues, row * stride, image, decode, preprocess),
+  );
+  const rows = decoded.filter(({ problem }) => problem === undefined).length;
   const startedMs = performance.now();
   const vectors =
     rows === 0

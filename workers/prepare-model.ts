@@ -1,7 +1,6 @@
 /** Sees to it that a model's towers are there: unchanged since they were made or checked, or made anew. */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { setTimeout as wait } from "node:timers/promises";
 import type { ModelToWrite, TowerSource, WrittenModel } from "../src/backends/protocol.ts";
 import { codeOf } from "../src/errors.ts";
 import {
@@ -15,35 +14,34 @@ import {
 import { spaceLack } from "../src/models/disk-space.ts";
 import type { ClipArchitecture } from "../src/models/onnx/architecture.ts";
 import type { TensorSource } from "../src/models/onnx/tensor-source.ts";
+import type { PackingHost } from "../src/models/packed.ts";
 import { type ModelFiles, modelFilesIn } from "../src/models/prepared.ts";
 import {
   bytesToWrite,
-  dataPathsOf,
+  graphDigests,
   isFrom,
   type PreparedState,
+  preparedPathsOf,
   preparedState,
   weightsEntry,
 } from "../src/models/prepared-check.ts";
 import { accessFile, parseSafetensors } from "../src/models/safetensors.ts";
 import { seededTensors } from "../src/models/seeded-tensors.ts";
-import { tryLockFile } from "../src/native/file-lock.ts";
+import { type GoOn, lockModel } from "./model-lock.ts";
+import { obtainPacked } from "./packed-towers.ts";
 import { checkExport } from "./published-export.ts";
+import { runTowers } from "./run-towers.ts";
 import { writeModel } from "./write-model.ts";
 
 /** A source whose tensors become towers of our own. */
 type TensorOrigin = Exclude<TowerSource, { kind: "onnx" }>;
 
-/** How often a process looks whether the one that writes is done. */
-const lockPollMs = 250;
-
-/** Called again and again. @throws Error once nobody wants the model any more. */
-type GoOn = () => void;
-
 /**
- * Makes a model ready to run. What is unchanged since it was made is not read; what looks changed is
- * hashed, and made anew from the weights where it is not what was made.
+ * Makes a model ready to run: its towers, and the same packed for this host. What is unchanged since it was made
+ * is not read; what looks changed is hashed, and made anew where it is not what was made.
  *
  * @param stop one number: anything but 0 ends the work, between two tensors or two pieces of a file.
+ * @param host what is packed for; this one unless told.
  * @returns the towers, or one sentence about why there are none.
  * @throws Error of the file system, of weights that are no such model, or once it was stopped; nothing
  *   half-written stays.
@@ -51,10 +49,32 @@ type GoOn = () => void;
 export async function prepareModel(
   { folder, from }: ModelToWrite,
   stop?: Int32Array<SharedArrayBuffer>,
+  host?: PackingHost,
 ): Promise<WrittenModel> {
   const goOn = () => {
     if (stop !== undefined && Atomics.load(stop, 0) !== 0) throw new Error("it was stopped");
   };
+  const made = await obtainTowers(folder, from, goOn);
+  if ("unavailable" in made) return made;
+  const { imageTower, textTower } = made;
+  const { architecture } = from;
+  const towers = { imageTower, textTower };
+  const outcome = await obtainPacked({ towers, architecture, folder }, goOn, host);
+  if ("packed" in outcome) return { ...made, ...outcome };
+  if ("unavailable" in outcome) return outcome;
+  // What is packed has run, and so has a published pair.
+  const fault = from.kind === "onnx" ? undefined : await faultOf(towers, architecture);
+  if (fault !== undefined) return { unavailable: fault };
+  return { ...made, warning: [made.warning, outcome.warning].filter(Boolean).join(" ") };
+}
+
+/** Of towers that could not be packed: what onnxruntime itself cannot open, a worker tells that warms up. */
+async function faultOf(towers: ModelFiles, architecture: ClipArchitecture) {
+  const run = await runTowers(towers, architecture).catch(() => undefined);
+  return run !== undefined && "fault" in run ? run.fault : undefined;
+}
+
+async function obtainTowers(folder: string, from: TowerSource, goOn: GoOn): Promise<WrittenModel> {
   if (from.kind === "onnx") return await checkExport(folder, from);
   try {
     return await prepareTowers(folder, from, goOn);
@@ -75,7 +95,7 @@ async function prepareTowers(
   }
   if (from.kind === "weights" && from.path === undefined) return { unavailable: whyNone(files) };
   await mkdir(folder, { recursive: true });
-  await using _lock = await lock(`${folder}.lock`, goOn);
+  await using _lock = await lockModel(folder, goOn);
   // Whoever had the lock may have done it all.
   if ((await stateOf(files, from)) === "complete") return files;
   await sweep(folder);
@@ -83,7 +103,7 @@ async function prepareTowers(
   if (lack !== undefined) return noSpace(lack);
   const made = await write(files, from, goOn);
   if ("unavailable" in made) return made;
-  const towers = await checkAll(dataPathsOf(files), goOn);
+  const towers = await checkAll(preparedPathsOf(files), goOn);
   await writeCheckedFiles(folder, { ...made.weights, ...towers });
   return files;
 }
@@ -111,11 +131,14 @@ async function isReady(
   if (state !== "changed") return state === "complete";
   const record = await readCheckedFiles(folder);
   if (!isFrom(record, digestOf(from))) return false;
-  const now = await checkAll(dataPathsOf(files), goOn);
-  if (!Object.entries(now).every(([name, { sha256 }]) => record[name]?.sha256 === sha256)) {
-    return false;
-  }
-  // A copy of the folder, for example: the bytes are the same, and the files are others.
+  const graphs = graphDigests(files, from.architecture);
+  const now = await checkAll(preparedPathsOf(files), goOn);
+  const isRight = Object.entries(now).every(
+    ([name, { sha256 }]) => sha256 === (graphs[name] ?? record[name]?.sha256),
+  );
+  if (!isRight) return false;
+  // A copy of the folder, for example: the bytes are the same, and the files are others. Or a record of an
+  // earlier version, which named no graph.
   await writeCheckedFiles(folder, { ...record, ...now });
   return true;
 }
@@ -189,16 +212,6 @@ function whileWanted(tensors: TensorSource, goOn: GoOn): TensorSource {
       return tensors.read(name, shape);
     },
   };
-}
-
-/** Waits until no other process makes the same model. */
-async function lock(path: string, goOn: GoOn): Promise<AsyncDisposable> {
-  for (;;) {
-    goOn();
-    const held = await tryLockFile(path);
-    if (held !== undefined) return held;
-    await wait(lockPollMs);
-  }
 }
 
 /** Takes away what a writer left that was killed. */

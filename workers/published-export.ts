@@ -1,7 +1,7 @@
 /** A published pair of ONNX files, which is served as it stands. */
+import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import type { TowerSource, WrittenModel } from "../src/backends/protocol.ts";
-import { Problem } from "../src/errors.ts";
 import {
   type CheckedFile,
   checkFile,
@@ -10,7 +10,7 @@ import {
   readCheckedFiles,
   writeCheckedFiles,
 } from "../src/models/checked-files.ts";
-import { createSession, createTextSession } from "./session.ts";
+import { runTowers } from "./run-towers.ts";
 
 type Export = Extract<TowerSource, { kind: "onnx" }>;
 
@@ -32,6 +32,10 @@ export async function checkExport(folder: string, from: Export): Promise<Written
   const checked: Record<string, CheckedFile> = {};
   for (const [path, { sha256 }] of towers) {
     const name = basename(path);
+    // A worker takes nothing beside a checked file for its tensors that was not checked.
+    if (existsSync(`${path}.data`)) {
+      return { unavailable: `${name}.data does not belong to the published pair: delete it.` };
+    }
     const known = record[name];
     if (known?.sha256 === sha256 && (await looksUnchanged(path, known))) continue;
     const now = await checkFile(path);
@@ -43,28 +47,19 @@ export async function checkExport(folder: string, from: Export): Promise<Written
     checked[name] = now;
   }
   if (Object.keys(checked).length === 0) return from.files;
-  const fault = await runOnce(from);
+  const fault = await faultOf(from);
   if (fault !== undefined) return { unavailable: fault };
   await writeCheckedFiles(folder, { ...record, ...checked });
   return from.files;
 }
 
 /** @returns what a graph lacks or does wrong, in one sentence. */
-async function runOnce({ files, architecture }: Export): Promise<string | undefined> {
-  const { dimensions, vision, text } = architecture;
-  const { side } = vision;
-  try {
-    const image = await createSession({ ...files, dimensions, side, threads: 1 });
-    const vector = await image.run(new Float32Array(3 * side * side), 1).finally(image.release);
-    if (isUnitLength(vector))
-      return "The model cannot be used: the image tower gives vectors of unit length, and the reference's are not.";
-    const texts = await createTextSession({ ...files, dimensions, threads: 1 });
-    await texts.run(BigInt64Array.of(BigInt(text.endToken)), 1, 1).finally(texts.release);
-    return undefined;
-  } catch (error) {
-    if (error instanceof Problem) return error.message;
-    throw error;
-  }
+async function faultOf({ files, architecture }: Export): Promise<string | undefined> {
+  const run = await runTowers(files, architecture);
+  if ("fault" in run) return run.fault;
+  return isUnitLength(run.imageVector)
+    ? "The model cannot be used: the image tower gives vectors of unit length, and the reference's are not."
+    : undefined;
 }
 
 /** Exports of the same weights exist that normalise: nobody could tell from the outside that length was lost. */

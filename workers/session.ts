@@ -1,9 +1,10 @@
-import { basename } from "node:path";
+import { existsSync } from "node:fs";
+import { basename, dirname } from "node:path";
 import type { InferenceSession, OnnxValue } from "onnxruntime-node";
 import type { ClipModelFile, ClipTextModelFile } from "../src/backends/protocol.ts";
 import { Problem } from "../src/errors.ts";
-import { isStillChecked } from "../src/models/checked-files.ts";
-import { disableOrtTelemetry } from "../src/native/telemetry.ts";
+import { hasCheckedFiles, isAsChecked } from "../src/models/checked-files.ts";
+import { loadOnnxruntime, type OwnOptions, openSession } from "./onnxruntime.ts";
 
 /** A loaded image tower. */
 export interface ImageSession {
@@ -34,7 +35,20 @@ export interface TextSession {
 }
 
 /** An image tower, and how to run it. */
-export type ImageTower = Pick<ClipModelFile, "imageTower" | "dimensions" | "side" | "threads">;
+export type ImageTower = Pick<
+  ClipModelFile,
+  "imageTower" | "packedImageTower" | "dimensions" | "side" | "threads"
+>;
+
+/** How a packed tower is opened: it was optimised when it was packed. */
+export const packedOptions: OwnOptions = { graphOptimizationLevel: "disabled" };
+
+/** A tower's file, and the same packed, where that was done. */
+interface TowerFile {
+  readonly path: string;
+  readonly packed: string | undefined;
+  readonly threads: number;
+}
 
 /** What a tower's graph is fed and gives, by its own names. */
 interface TowerNames {
@@ -62,12 +76,17 @@ const textNames = {
 /**
  * Loads an image tower for the CPU.
  *
+ * @param own options of a tower that is not packed.
  * @throws Error of onnxruntime if the file is missing or broken; Problem if its graph is another one, or
  *   it was changed since it was checked.
  */
-export async function createSession(model: ImageTower): Promise<ImageSession> {
+export async function createSession(
+  model: ImageTower,
+  own: OwnOptions = {},
+): Promise<ImageSession> {
   const { Tensor } = await loadOnnxruntime();
-  const session = await openTower(imageNames, model.imageTower, model.threads);
+  const { imageTower: path, packedImageTower: packed, threads } = model;
+  const session = await openTower(imageNames, { path, packed, threads }, own);
   return {
     async run(pixelValues, count) {
       const shape = [count, 3, model.side, model.side];
@@ -82,12 +101,17 @@ export async function createSession(model: ImageTower): Promise<ImageSession> {
 /**
  * Loads a text tower for the CPU.
  *
+ * @param own options of a tower that is not packed.
  * @throws Error of onnxruntime if the file is missing or broken; Problem if its graph is another one, or
  *   it was changed since it was checked.
  */
-export async function createTextSession(model: ClipTextModelFile): Promise<TextSession> {
+export async function createTextSession(
+  model: ClipTextModelFile,
+  own: OwnOptions = {},
+): Promise<TextSession> {
   const { Tensor } = await loadOnnxruntime();
-  const session = await openTower(textNames, model.textTower, model.threads);
+  const { textTower: path, packedTextTower: packed, threads } = model;
+  const session = await openTower(textNames, { path, packed, threads }, own);
   const wantsMask = session.inputNames.includes("attention_mask");
   return {
     async run(inputIds, count, length) {
@@ -109,19 +133,72 @@ export async function createTextSession(model: ClipTextModelFile): Promise<TextS
 
 /** Opens a tower whose graph takes and gives what it should. Further outputs are not computed. */
 async function openTower(
+  names: TowerNames,
+  { path, packed, threads }: TowerFile,
+  own: OwnOptions,
+): Promise<InferenceSession> {
+  const opened = packed === undefined ? undefined : await openPacked(names, packed, threads);
+  if (opened !== undefined) return opened;
+  // A worker that comes later, or the first text, must not load what was changed since the start.
+  return hasCheckedFiles(dirname(path))
+    ? await openChecked(path, () => openGraph(names, path, threads, own))
+    : await openGraph(names, path, threads, own);
+}
+
+/**
+ * Opens a tower whose files are those that were checked. They are looked at once more when it is open, since
+ * onnxruntime opens them by their names: it finds the tensors beside the graph, and so takes no path through
+ * /proc/self/fd. What remains is a file that is swapped and swapped back meanwhile, or written into once it is
+ * mapped; files are read-only, so it takes the service's own user, who could change the record too.
+ *
+ * @throws Problem where a file is another, or was not checked.
+ */
+async function openChecked(
+  path: string,
+  open: () => Promise<InferenceSession>,
+): Promise<InferenceSession> {
+  await refuseUnchecked(path);
+  const session = await open();
+  try {
+    await refuseUnchecked(path);
+    return session;
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
+}
+
+async function refuseUnchecked(path: string): Promise<void> {
+  const data = `${path}.data`;
+  // Where a graph is small, or others made it, all of it is in its one file.
+  for (const file of existsSync(data) ? [path, data] : [path]) {
+    if (await isAsChecked(file)) continue;
+    throw unusable(
+      `${basename(file)} was changed since it was checked: start the service again, which makes it anew or says what is missing`,
+    );
+  }
+}
+
+/** Opens a packed tower; not one that was changed or taken away under the service, as by a newer version of it. */
+async function openPacked(
+  names: TowerNames,
+  path: string,
+  threads: number,
+): Promise<InferenceSession | undefined> {
+  try {
+    return await openChecked(path, () => openGraph(names, path, threads, packedOptions));
+  } catch {
+    return undefined;
+  }
+}
+
+async function openGraph(
   { tower, input, mayHave, output }: TowerNames,
   path: string,
   threads: number,
+  own: OwnOptions,
 ): Promise<InferenceSession> {
-  // A worker that comes later, or the first text, must not load what was changed since the start.
-  for (const file of [path, `${path}.data`]) {
-    if (!(await isStillChecked(file))) {
-      throw unusable(
-        `${basename(file)} was changed since it was checked: start the service again, which makes it anew or says what is missing`,
-      );
-    }
-  }
-  const session = await openSession(path, threads);
+  const session = await openSession(path, threads, own);
   const { inputNames, outputNames } = session;
   const others = inputNames.filter((name) => name !== input && !mayHave.includes(name));
   if (inputNames.includes(input) && others.length === 0 && outputNames.includes(output)) {
@@ -138,18 +215,6 @@ function unusable(why: string): Problem {
   return new Problem("model-unavailable", `The model cannot be used: ${why}.`);
 }
 
-async function openSession(path: string, threads: number): Promise<InferenceSession> {
-  const { InferenceSession } = await loadOnnxruntime();
-  return InferenceSession.create(path, {
-    executionProviders: ["cpu"],
-    executionMode: "sequential",
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    // Its errors are thrown as well, and the log's lines are ours.
-    logSeverityLevel: 4,
-  });
-}
-
 /** Copies a tower's output out of onnxruntime's memory, once it is what a whole model gives. */
 function checkedVectors(
   tower: "image" | "text",
@@ -164,10 +229,4 @@ function checkedVectors(
     throw unusable(`the ${tower} tower gave a number that is not finite`);
   }
   return new Float32Array(output.data);
-}
-
-/** onnxruntime reads the telemetry switch when its library loads, so it is loaded after that is set. */
-async function loadOnnxruntime(): Promise<typeof import("onnxruntime-node")> {
-  disableOrtTelemetry();
-  return import("onnxruntime-node");
 }

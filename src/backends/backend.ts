@@ -1,17 +1,19 @@
 /** The contract between the core and whatever turns an image into a vector. */
 import type { Problem } from "../errors.ts";
+import type { InputKind } from "./job.ts";
 import type { ImageBytes, ImageFacts } from "./protocol.ts";
 
 /** Whether a backend serves, and if not, why and since when it may again. */
 export type BackendState =
-  | { readonly kind: "ready" }
-  /** `retryAfterS` where it is known: seconds until a download is done. */
+  /** `why` where it serves images, but texts no longer. */
+  | { readonly kind: "ready"; readonly why?: string }
+  /** `retryAfterS` where it is known: seconds until a download is done, or tried again. */
   | { readonly kind: "loading"; readonly why: string; readonly retryAfterS?: number }
-  | { readonly kind: "unavailable"; readonly why: string };
+  | { readonly kind: "unavailable"; readonly why: string; readonly retryAfterS?: number };
 
 /** Milliseconds by stage, for `Server-Timing`. */
 export type StageTimings = Partial<
-  Record<"fetch" | "decode" | "queue" | "infer" | "upstream", number>
+  Record<"fetch" | "cache" | "decode" | "queue" | "infer" | "upstream", number>
 >;
 
 export interface EmbedJob {
@@ -19,13 +21,16 @@ export interface EmbedJob {
   readonly image: ImageBytes;
   /** Aborts when the caller has left; the work is then dropped as soon as it can be. */
   readonly signal: AbortSignal;
+  /** Whose job it is, where the signal does not tell: callers take turns. */
+  readonly caller?: object;
   /** `performance.now()` by which the outcome must be there. */
   readonly deadline: number;
 }
 
 /** What a request is about to ask for. */
 export interface Demand {
-  /** Images or texts. */
+  readonly kind: InputKind;
+  /** How many. */
   readonly inputs: number;
   /** `performance.now()` by which the last must have been begun. */
   readonly deadline: number;
@@ -79,6 +84,11 @@ export interface Backend {
 
 /** A model of images. */
 export interface ImageBackend extends Backend {
+  /**
+   * What its vectors depend on beside the image and how its pixels are read: those made under another are not
+   * the same. Undefined while it is not known.
+   */
+  fingerprint(): string | undefined;
   /**
    * Embeds one image; a failure is an outcome.
    *

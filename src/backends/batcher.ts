@@ -4,12 +4,13 @@
  * do images and texts on the worker that takes both.
  */
 import { Problem } from "../errors.ts";
+import type { Demand } from "./backend.ts";
 import { inTime } from "./deadline.ts";
+import { createForecast } from "./forecast.ts";
 import {
   createJobQueue,
   type InputKind,
   type Job,
-  type JobQueue,
   type JobTerms,
   type Settle,
   type Terms,
@@ -73,14 +74,16 @@ export interface Batcher {
   checkWorkers(): void;
   /** Jobs that wait for a worker. */
   waiting(): number;
-  /** ms until a job that arrives now would start, from the rates measured so far. */
+  /** ms until all that waits would be begun, from the rates measured so far. */
   expectedWaitMs(kind: InputKind): number;
+  /** The problem `overloaded` of a demand that cannot be met in time, or not without making others late. */
+  refusal(demand: Demand): Problem | undefined;
   /** Refuses new work, finishes what waits and runs, and ends the threads that do not hang. */
   close(): Promise<void>;
 }
 
-/** Weight of the newest measurement in the running mean of ms an image or text. */
-const rateWeight = 0.2;
+/** How much longer than the inference a task takes at most, its way to the thread and back included: more is loading. */
+const maxDetour = 2;
 
 /** Makes the queue and puts the workers behind it. */
 export function createBatcher(options: BatcherOptions): Batcher {
@@ -88,7 +91,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
   const seats = workers.map((worker) => createSeat({ ...options, worker, onChange: dispatch }));
   const queue = createJobQueue(maxBatch);
   const drained = Promise.withResolvers<void>();
-  const msPer = { image: 0, text: 0 };
+  const forecast = createForecast({ queue, workers: Math.max(1, workers.length) });
   let closed = false;
 
   function dispatch(): void {
@@ -105,14 +108,15 @@ export function createBatcher(options: BatcherOptions): Batcher {
 
   async function runJobs(worker: Worker, jobs: readonly Job[]): Promise<void> {
     for (const job of jobs) job.started();
+    const end = forecast.begin(jobs[0]?.kind === "embed-text" ? "text" : "image", jobs.length);
+    let tookMs: number | undefined;
     try {
-      const rate = await runTask(worker, jobs, decode);
-      if (rate === undefined) return;
-      const { kind, tookMs } = rate;
-      msPer[kind] += (msPer[kind] === 0 ? 1 : rateWeight) * (tookMs - msPer[kind]);
+      tookMs = await runTask(worker, jobs, decode, queue.add);
     } catch (error) {
       for (const job of jobs) job.settle(asError(error));
       throw error;
+    } finally {
+      end(tookMs);
     }
   }
 
@@ -156,7 +160,8 @@ export function createBatcher(options: BatcherOptions): Batcher {
       for (const seat of seats) seat.check();
     },
     waiting: () => queue.size(),
-    expectedWaitMs: (kind) => expectedWaitMs(kind, queue, msPer, seats.length),
+    expectedWaitMs: forecast.waitMs,
+    refusal: forecast.refusal,
     close: async () => {
       closed = true;
       dispatch();
@@ -169,46 +174,37 @@ export function createBatcher(options: BatcherOptions): Batcher {
 /** Makes the job of somebody who waits for its outcome. */
 type ToJob<Outcome> = (settle: Settle<Outcome>, started: () => void) => Job;
 
-function embedJob({ image, signal: caller }: JobTerms): ToJob<EmbedOutcome> {
-  return (settle, started) => ({ kind: "embed", caller, image, settle, started });
+function embedJob({ image, deadline, signal, caller = signal }: JobTerms): ToJob<EmbedOutcome> {
+  return (settle, started) => ({ kind: "embed", caller, deadline, image, settle, started });
 }
 
-function embedTextJob({ text, model, signal: caller }: TextTerms): ToJob<TextOutcome> {
-  return (settle, started) => ({ kind: "embed-text", caller, text, model, settle, started });
+function embedTextJob({ text, model, deadline, signal: caller }: TextTerms): ToJob<TextOutcome> {
+  const rest = { caller, deadline, text, model };
+  return (settle, started) => ({ kind: "embed-text", ...rest, settle, started });
 }
 
 function prepareJob(
-  { image, signal: caller }: JobTerms,
+  { image, deadline, signal, caller = signal }: JobTerms,
   maxBase64Chars: number,
 ): ToJob<PreparedOutcome> {
-  return (settle, started) => ({ kind: "prepare", caller, image, maxBase64Chars, settle, started });
-}
-
-/** Texts hold up images, and images texts, where one worker does both: by turns, so as many of each. */
-function expectedWaitMs(
-  kind: InputKind,
-  queue: Pick<JobQueue, "size">,
-  msPer: Readonly<Record<InputKind, number>>,
-  workers: number,
-): number {
-  const [images, texts] = [queue.size("image"), queue.size("text")];
-  const between = workers === 1 ? Math.min(images, texts) : 0;
-  return kind === "image"
-    ? (images * msPer.image) / Math.max(1, workers) + between * msPer.text
-    : texts * msPer.text + between * msPer.image;
+  const rest = { caller, deadline, image, maxBase64Chars };
+  return (settle, started) => ({ kind: "prepare", ...rest, settle, started });
 }
 
 /**
  * Runs jobs that share one task, and settles each with its own outcome.
  *
- * @returns ms that each input took; undefined where nothing was inferred.
+ * @param putBack takes a job that the task had no time to begin.
+ * @returns ms that each took; undefined where nothing was inferred.
  */
 async function runTask(
   worker: Worker,
   jobs: readonly Job[],
   decode: DecodeOptions,
-): Promise<{ readonly kind: InputKind; readonly tookMs: number } | undefined> {
+  putBack: (job: Job) => void,
+): Promise<number | undefined> {
   const [first] = jobs;
+  const startedAt = performance.now();
   if (first?.kind === "embed-text") {
     const same = jobs.filter((job) => job.kind === "embed-text");
     const texts = same.map((job) => job.text);
@@ -219,10 +215,11 @@ async function runTask(
       return undefined;
     }
     settleEach(same, answer);
-    // Not by the clock here: the first texts also wait until their tower is loaded.
-    return { kind: "text", tookMs: (answer[0]?.inferMs ?? 0) / texts.length };
+    // By the clock here, as images; but the first texts also wait until their tower is loaded.
+    const inferMs = answer[0]?.inferMs ?? 0;
+    const tookMs = Math.min(performance.now() - startedAt, maxDetour * inferMs);
+    return Math.max(inferMs, tookMs) / texts.length;
   }
-  const startedAt = performance.now();
   const transfer = jobs.flatMap((job) =>
     "image" in job && job.image.kind === "memory" ? [job.image.bytes.buffer] : [],
   );
@@ -233,9 +230,17 @@ async function runTask(
   } else {
     const embeds = jobs.filter((job) => job.kind === "embed");
     const images = embeds.map((job) => job.image);
-    settleEach(embeds, await worker.run({ kind: "embed-images", images, decode }, transfer));
+    const outcomes = await worker.run({ kind: "embed-images", images, decode }, transfer);
+    settleEach(
+      embeds.map((job, index) => {
+        const { notStarted, bytes } = outcomes[index] ?? {};
+        const image = bytes === undefined ? job.image : ({ kind: "memory", bytes } as const);
+        return notStarted ? { settle: () => putBack({ ...job, image }) } : job;
+      }),
+      outcomes,
+    );
   }
-  return { kind: "image", tookMs: (performance.now() - startedAt) / jobs.length };
+  return (performance.now() - startedAt) / jobs.length;
 }
 
 function settleEach<Outcome>(

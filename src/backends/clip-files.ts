@@ -1,16 +1,18 @@
 /** CLIP's files on their way onto this host: found, downloaded where they are missing, and written as our graph. */
 import type { Log } from "../log.ts";
 import { createDownloadEstimate } from "../models/download-estimate.ts";
-import type { PullProgress } from "../models/hub-download.ts";
-import type { ModelFiles } from "../models/prepared.ts";
+import type { PullProgress, Setback } from "../models/hub-download.ts";
 import type { WeightsSupply } from "../models/weights-supply.ts";
 import type { BackendState } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import type { Clock } from "./clock.ts";
-import type { WrittenModel } from "./protocol.ts";
+import type { ModelToWrite, WrittenModel } from "./protocol.ts";
 
 type Found = Awaited<ReturnType<WeightsSupply["find"]>>;
-type WrittenFiles = Exclude<WrittenModel, { unavailable: string }>;
+/** Both towers, on this host, and what they were made from. */
+export type WrittenFiles = Exclude<WrittenModel, { unavailable: string }> & {
+  readonly model: ModelToWrite;
+};
 type Lack = Extract<WrittenModel, { unavailable: string }>;
 
 export interface ClipFilesOptions {
@@ -27,8 +29,14 @@ export interface ClipFilesTerms {
   readonly signal: AbortSignal;
   /** Whether a download that failed, or a disk that was full, is tried again, as often as it takes. */
   readonly keepsTrying: boolean;
-  /** Told whatever requests should hear meanwhile. */
-  readonly onState: (state: BackendState) => void;
+  /** Told whatever requests should hear meanwhile; and when the next try is, in ms on the clock's scale. */
+  readonly onState: (state: BackendState, nextTryAt?: number) => void;
+}
+
+/** How one try is done. */
+interface TryTerms extends ClipFilesTerms {
+  /** From this try to the next one, if there is one. */
+  readonly waitMs: number;
 }
 
 const firstWaitMs = 15_000;
@@ -44,15 +52,15 @@ const logIntervalMs = 10_000;
 export async function obtainClipFiles(
   options: ClipFilesOptions,
   terms: ClipFilesTerms,
-): Promise<ModelFiles | undefined> {
+): Promise<WrittenFiles | undefined> {
   const { weights, batcher } = options;
   for (let waitMs = firstWaitMs; ; waitMs = Math.min(waitMs * 2, maxWaitMs)) {
     const found = await weights.find();
-    const written: WrittenModel = "unavailable" in found ? found : await batcher.writeModel(found);
-    if (!("unavailable" in written)) return withWarningLogged(options, written);
+    const written = await write(batcher, found);
+    if ("model" in written) return withWarningLogged(options, written);
     // Until the file is here, workers decode for others.
     await batcher.warmUp(undefined);
-    const nextTry = await mendLack(options, terms, found, written);
+    const nextTry = await mendLack(options, { ...terms, waitMs }, found, written);
     if (nextTry === "now") continue;
     if (nextTry === "never" || !terms.keepsTrying) return undefined;
     await options.clock.sleep(waitMs, terms.signal);
@@ -62,28 +70,38 @@ export async function obtainClipFiles(
 /** Downloads what is missing, or says why there is no model. @returns when another try may have more success. */
 async function mendLack(
   options: ClipFilesOptions,
-  terms: ClipFilesTerms,
+  terms: TryTerms,
   found: Found,
   { unavailable, mayPass = false }: Lack,
 ): Promise<"now" | "later" | "never"> {
   const { weights } = options;
   if (mayPass) {
-    const again = terms.keepsTrying ? "The service tries it again now and then." : undefined;
-    tellUnavailable(options, terms, joined(unavailable, again));
+    tellUnavailable(options, terms, { why: unavailable, mayPass });
     return "later";
   }
   const fault = await faultInPlace(weights, found);
   if (weights.download === undefined || !isAbsent(found)) {
-    giveUp(options, terms, fault ?? unavailable);
+    tellUnavailable(options, terms, { why: fault ?? unavailable, mayPass, ways: waysOf(options) });
     return "never";
   }
+  if (fault !== undefined) options.log.warn(fault, { model: options.id });
   const failure = await download(weights.download, options, terms);
   if (failure === undefined) return "now";
-  giveUp(options, terms, joined(fault, failure.text));
+  const why = joined(fault, failure.text);
+  tellUnavailable(options, terms, { why, mayPass: failure.mayPass, ways: waysOf(options) });
   return failure.mayPass ? "later" : "never";
 }
 
-function withWarningLogged({ id, log }: ClipFilesOptions, written: WrittenFiles): ModelFiles {
+async function write(
+  batcher: ClipFilesOptions["batcher"],
+  found: Found,
+): Promise<WrittenFiles | Lack> {
+  if ("unavailable" in found) return found;
+  const written: WrittenModel = await batcher.writeModel(found);
+  return "unavailable" in written ? written : { ...written, model: found };
+}
+
+function withWarningLogged({ id, log }: ClipFilesOptions, written: WrittenFiles): WrittenFiles {
   if (written.warning !== undefined) log.warn(written.warning, { model: id });
   return written;
 }
@@ -101,19 +119,21 @@ function isAbsent(found: Found): boolean {
   return "from" in found && found.from.kind === "weights" && found.from.path === undefined;
 }
 
-function giveUp(options: ClipFilesOptions, terms: ClipFilesTerms, why: string): void {
-  const { mend } = options.weights;
-  const ways = `${mend}; or start with CLIP_WEIGHTS=synthetic to try the service without them, or ask for another model with ?model=.`;
-  tellUnavailable(options, terms, `${why} ${ways}`);
+/** How an operator gets the weights, or does without. */
+function waysOf({ weights: { mend } }: ClipFilesOptions): string {
+  return `${mend}; or start with CLIP_WEIGHTS=synthetic to try the service without them, or ask for another model with ?model=.`;
 }
 
 function tellUnavailable(
-  { id, log }: ClipFilesOptions,
-  { onState }: ClipFilesTerms,
-  why: string,
+  { id, clock, log }: ClipFilesOptions,
+  { keepsTrying, onState, waitMs }: TryTerms,
+  lack: { readonly why: string; readonly mayPass: boolean; readonly ways?: string },
 ): void {
+  const isTriedAgain = keepsTrying && lack.mayPass;
+  const again = isTriedAgain ? "The service tries it again now and then." : undefined;
+  const why = joined(lack.why, again, lack.ways);
   log.warn("the model is not available", { model: id, why });
-  onState({ kind: "unavailable", why });
+  onState({ kind: "unavailable", why }, isTriedAgain ? clock.now() + waitMs : undefined);
 }
 
 async function download(
@@ -123,7 +143,13 @@ async function download(
 ) {
   const { id, log, clock } = options;
   log.info("the weights are being downloaded", { model: id, bytes });
-  const failure = await pull({ signal, onProgress: reporter(id, clock, log, onState) });
+  const onWait = () => log.info("another process downloads the weights", { model: id });
+  const onSetback = ({ reason, waitMs }: Setback) => {
+    const why = `The weights could not be downloaded yet: ${reason}. The service tries it again.`;
+    onState({ kind: "loading", why }, clock.now() + waitMs);
+  };
+  const onProgress = reporter(id, clock, log, onState);
+  const failure = await pull({ signal, onProgress, onWait, onSetback });
   if (failure === undefined) {
     onState({ kind: "loading", why: "The weights are being prepared." });
     return undefined;

@@ -1,10 +1,18 @@
 /** CLIP on this host: the model's way into the workers, and its images and texts through the queue. */
-import { Problem, stackOf } from "../errors.ts";
+import { basename } from "node:path";
+import { messageOf, Problem, stackOf } from "../errors.ts";
 import { modelsFolderFault } from "../models/folder-fault.ts";
 import type { BackendOutcome, BackendState, ImageBackend, TextBackend } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import { type ClipFilesOptions, obtainClipFiles } from "./clip-files.ts";
-import type { ClipTextModelFile, EmbedOutcome, PixelInput } from "./protocol.ts";
+import { createClipState } from "./clip-state.ts";
+import type {
+  ClipTextModelFile,
+  EmbedOutcome,
+  ModelToWrite,
+  PixelInput,
+  TowerSource,
+} from "./protocol.ts";
 
 export interface ClipOptions extends ClipFilesOptions {
   /** Length of its vectors. */
@@ -36,8 +44,9 @@ export interface ClipBackend extends ImageBackend, TextBackend {
 export function createClip(options: ClipOptions): ClipBackend {
   const { batcher, dimensions, id, input, log, threadsPerWorker: threads, weights } = options;
   const { exactId } = weights;
-  let state: BackendState = { kind: "loading", why: "The weights are being prepared." };
+  const state = createClipState(options.clock);
   let textModel: ClipTextModelFile | undefined;
+  let fingerprint: string | undefined;
 
   /** Logs why the model could not be loaded. @returns one sentence for callers. */
   function tellFailure(error: unknown): string {
@@ -46,27 +55,33 @@ export function createClip(options: ClipOptions): ClipBackend {
     return fault ?? "The model could not be loaded: the log says why.";
   }
 
+  function tellTextFailure(error: unknown): never {
+    if (state.noteTextFailure(error)) {
+      log.error("texts cannot be embedded", { model: exactId, error: messageOf(error) });
+    }
+    throw error;
+  }
+
   async function load(terms: LoadTerms): Promise<void> {
-    if (state.kind === "ready") return;
+    if (state.current().kind === "ready") return;
     const startedAt = performance.now();
     try {
       if (weights.isSynthetic) {
         log.warn("the weights are synthetic: vectors mean nothing", { model: exactId });
       }
-      const onState = (next: BackendState) => {
-        state = next;
-      };
-      const files = await obtainClipFiles(options, { ...terms, onState });
+      const files = await obtainClipFiles(options, { ...terms, onState: state.set });
       if (files === undefined) return;
-      const { imageTower, textTower } = files;
-      textModel = { textTower, dimensions, threads };
-      await batcher.warmUp({ imageTower, dimensions, ...input, threads });
-      state = { kind: "ready" };
+      const { imageTower, textTower, packed, model } = files;
+      textModel = { textTower, packedTextTower: packed?.textTower, dimensions, threads };
+      const packedImageTower = packed?.imageTower;
+      await batcher.warmUp({ imageTower, packedImageTower, dimensions, ...input, threads });
+      fingerprint = fingerprintOf(exactId, input, model);
+      state.set({ kind: "ready" });
       log.info("model ready", { model: exactId, ms: Math.round(performance.now() - startedAt) });
     } catch (error) {
       if (terms.signal.aborted) return;
       if (error instanceof Problem && error.code === "shutting-down") return;
-      state = { kind: "unavailable", why: tellFailure(error) };
+      state.set({ kind: "unavailable", why: tellFailure(error) });
     }
   }
 
@@ -75,22 +90,50 @@ export function createClip(options: ClipOptions): ClipBackend {
     exactId,
     dimensions,
     load,
-    state: () => state,
-    admission: () =>
-      state.kind === "ready"
-        ? undefined
-        : new Problem("model-unavailable", state.why, retryOf(state)),
-    embed: async ({ image, signal, deadline }) => {
-      const { outcome, queueMs } = await batcher.embed({ image, signal, deadline });
+    fingerprint: () => fingerprint,
+    state: state.current,
+    admission: (demand) => {
+      const now = state.current();
+      return now.kind === "ready"
+        ? batcher.refusal(demand)
+        : new Problem("model-unavailable", now.why, retryOf(now));
+    },
+    embed: async (job) => {
+      // Others may have come while this image was fetched.
+      const refused = batcher.refusal({ kind: "image", inputs: 1, deadline: job.deadline });
+      if (refused !== undefined) throw refused;
+      const { outcome, queueMs } = await batcher.embed(job);
       return toBackendOutcome(outcome, queueMs, exactId);
     },
     embedText: async (job) => {
       if (textModel === undefined) throw new Error("a text before the model is loaded");
-      const { outcome, queueMs } = await batcher.embedText({ ...job, model: textModel });
+      const embedded = batcher.embedText({ ...job, model: textModel });
+      const { outcome, queueMs } = await embedded.catch(tellTextFailure);
+      state.noteText();
       const { vector, truncated, inferMs: infer } = outcome;
       return { model: exactId, vector, truncated, timings: { queue: queueMs, infer } };
     },
   };
+}
+
+/** The folder's name has the version of what is made from the weights. */
+function fingerprintOf(exactId: string, input: PixelInput, { folder, from }: ModelToWrite): string {
+  const { side, mean, std } = input;
+  const made = `${basename(folder)} ${digestOf(from)}`;
+  return `${exactId} ${made} ${side} ${mean.join()} ${std.join()}`;
+}
+
+function digestOf(from: TowerSource): string {
+  switch (from.kind) {
+    case "seed":
+      return "";
+    case "weights":
+      return from.sha256;
+    case "onnx":
+      return from.image.sha256;
+    default:
+      return from satisfies never;
+  }
 }
 
 function toBackendOutcome(outcome: EmbedOutcome, queueMs: number, model: string): BackendOutcome {
@@ -106,6 +149,10 @@ function toBackendOutcome(outcome: EmbedOutcome, queueMs: number, model: string)
   };
 }
 
-function retryOf(state: BackendState): { readonly retryAfterS?: number } {
-  return state.kind === "loading" ? { retryAfterS: state.retryAfterS ?? 5 } : {};
+function retryOf(state: Exclude<BackendState, { kind: "ready" }>): {
+  readonly retryAfterS?: number;
+} {
+  if (state.kind === "loading") return { retryAfterS: state.retryAfterS ?? 5 };
+  const { retryAfterS } = state;
+  return retryAfterS === undefined ? {} : { retryAfterS };
 }

@@ -22,6 +22,8 @@ export interface Terms {
 export interface JobTerms extends Terms {
   /** Given away: `memory` bytes come back in the outcome. */
   readonly image: ImageBytes;
+  /** Whose job it is; whoever shares the signal unless told. */
+  readonly caller?: object;
 }
 
 /** What a caller asks of the queue for a text. */
@@ -37,6 +39,8 @@ export type Settle<Outcome> = (result: Outcome | Error) => void;
 export type Job = {
   /** Whose it is: the same object for all of one request's jobs. */
   readonly caller: object;
+  /** `performance.now()` after which it is given up. */
+  readonly deadline: number;
   /** Called when a worker takes the job. */
   readonly started: () => void;
 } & (
@@ -62,10 +66,20 @@ export type Job = {
 /** What a request brings for a model. */
 export type InputKind = "image" | "text";
 
+/** How the line would stand; places are counted from 1. */
+export interface Preview {
+  /** Place of the last of the new jobs. */
+  readonly lastPlace: number;
+  /** Those who wait already and would be passed by a new job, with the places that they would then have. */
+  readonly passed: readonly { readonly place: number; readonly deadline: number }[];
+}
+
 /** Jobs that wait for a worker: callers take turns, and each caller's own jobs stay in order. */
 export interface JobQueue {
   /** How many wait, of one kind or of both. */
   size(kind?: InputKind): number;
+  /** What it would mean if a caller who has no jobs here added so many. */
+  preview(kind: InputKind, inputs: number): Preview;
   add(job: Job): void;
   /**
    * Takes the first job that can be done, and with something to embed the next ones of its kind. Where a
@@ -87,6 +101,7 @@ export function createJobQueue(maxBatch: number): JobQueue {
 
   return {
     size: (kind) => (kind ? lines[kind].size() : lines.image.size() + lines.text.size()),
+    preview: (kind, inputs) => lines[kind].preview(inputs),
     add: (job) => lineOf(job).add(job),
     take: (isWarm, takesTexts) => {
       const can = ({ kind }: Job) => isWarm || kind === "prepare";
@@ -113,6 +128,15 @@ function createLine() {
 
   return {
     size: () => waiting.length,
+    preview: (inputs: number): Preview => {
+      const lastTurn = turnNow + inputs - 1;
+      const passing = (turn: number) => Math.min(turn - turnNow, inputs);
+      const passed = waiting.flatMap(({ job: { deadline }, turn }, index) =>
+        turn > turnNow ? [{ place: index + 1 + passing(turn), deadline }] : [],
+      );
+      const before = waiting.filter(({ turn }) => turn <= lastTurn).length;
+      return { lastPlace: before + inputs, passed };
+    },
     add: (job: Job): void => {
       const last = lastTurns.get(job.caller) ?? -1;
       const turn = Math.max(turnNow, last + 1);
@@ -133,7 +157,8 @@ function createLine() {
       return taken.map(({ job }) => job);
     },
     remove: (job: Job): boolean => {
-      const index = waiting.findIndex((one) => one.job === job);
+      // A job that was put back is another object, with the same end.
+      const index = waiting.findIndex((one) => one.job.settle === job.settle);
       if (index !== -1) waiting.splice(index, 1);
       return index !== -1;
     },

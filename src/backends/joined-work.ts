@@ -4,7 +4,7 @@
 export interface Caller {
   /** Aborts when the caller has left. */
   readonly signal: AbortSignal;
-  /** `performance.now()` until which it waits. */
+  /** `performance.now()` until which it waits; Infinity: as long as the work takes. */
   readonly deadline: number;
 }
 
@@ -25,6 +25,9 @@ export type JoinWork<T> = (
   caller: Caller,
   work: (audience: Audience) => Promise<T>,
 ) => Promise<T | Unserved>;
+
+/** 24 days: a longer timer would be over at once. */
+const longestTimerMs = 2 ** 31 - 1;
 
 interface Flight<T> {
   readonly result: Promise<T>;
@@ -65,7 +68,8 @@ export function createJoinedWork<T>(now: () => number): JoinWork<T> {
     flight.deadline = Math.max(flight.deadline, deadline);
     const { promise: unserved, resolve } = Promise.withResolvers<Unserved>();
     const leave = () => resolve("left");
-    const timer = setTimeout(() => resolve("late"), Math.max(0, deadline - now()));
+    const waitMs = Math.min(Math.max(0, deadline - now()), longestTimerMs);
+    const timer = setTimeout(() => resolve("late"), waitMs);
     signal.addEventListener("abort", leave, { once: true });
     try {
       return await Promise.race([flight.result, unserved]);

@@ -29,6 +29,9 @@ export interface NvDinov2Options extends Pick<CallOptions, "baseUrl" | "proxy"> 
   readonly random?: () => number;
 }
 
+/** To be raised whenever other pixels are sent for the same image. */
+const PREPARATION_VERSION = 1;
+
 type Credential = { readonly key: string } | { readonly why: string };
 
 /** Makes the backend. */
@@ -91,6 +94,7 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
     id: "nv-dinov2",
     exactId: "nv-dinov2",
     dimensions: nvDinov2Dimensions,
+    fingerprint: () => `nv-dinov2 ${options.baseUrl ?? ""} ${PREPARATION_VERSION}`,
     state() {
       const credential = readCredential(options.apiKey());
       const why = "why" in credential ? credential.why : client.fault(credential.key);

@@ -12,6 +12,8 @@ export interface WorkerFiles {
   readonly inference: string;
   /** The module whose `handle` parses JSON. */
   readonly json: string;
+  /** The module whose `handle` hashes images and writes the embedding cache. */
+  readonly cache: string;
 }
 
 /** One worker thread. */

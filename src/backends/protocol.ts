@@ -11,9 +11,13 @@ import type { ModelFiles } from "../models/prepared.ts";
 import type { JsonRules } from "../text/json-body.ts";
 
 /** An image's bytes as received: in memory, or in a file that nobody changes meanwhile. */
-export type ImageBytes =
+export type ImageBytes = (
   | { readonly kind: "memory"; readonly bytes: Uint8Array<ArrayBuffer> }
-  | { readonly kind: "file"; readonly path: string };
+  | { readonly kind: "file"; readonly path: string }
+) & {
+  /** Lower-case hex digest of the bytes, where it is known: then nobody hashes them again. */
+  readonly sha256?: string;
+};
 
 /** How pixels are read; the same for every image of a process. */
 export interface DecodeOptions {
@@ -33,6 +37,8 @@ export interface PixelInput extends Normalization {
 export interface ClipModelFile extends PixelInput {
   /** ONNX file of the image tower: `pixel_values` [n, 3, side, side] → `image_embeds` [n, dimensions]. */
   readonly imageTower: string;
+  /** The same, packed for this host; it is loaded in the other's place as long as it is unchanged. */
+  readonly packedImageTower?: string | undefined;
   /** Length of an embedding. */
   readonly dimensions: number;
   /** onnxruntime's intra-op threads of this worker. */
@@ -43,6 +49,8 @@ export interface ClipModelFile extends PixelInput {
 export interface ClipTextModelFile {
   /** ONNX file: `input_ids` int64 [n, length] → `text_embeds` [n, dimensions]. */
   readonly textTower: string;
+  /** The same, packed for this host; it is loaded in the other's place as long as it is unchanged. */
+  readonly packedTextTower?: string | undefined;
   /** Length of an embedding. */
   readonly dimensions: number;
   /** onnxruntime's intra-op threads of this worker. */
@@ -72,8 +80,12 @@ export type TowerSource = { readonly architecture: ClipArchitecture } & (
 
 /** The ONNX files of both towers, or one sentence about why there are none. */
 export type WrittenModel =
-  /** `warning`: one sentence about something that somebody should know. */
-  | (ModelFiles & { readonly warning?: string })
+  | (ModelFiles & {
+      /** The same towers, packed for this host; undefined where that could not be done. */
+      readonly packed?: ModelFiles;
+      /** One sentence or two about what somebody should know. */
+      readonly warning?: string;
+    })
   /** `mayPass`: another try may help, as where a disk is full. */
   | { readonly unavailable: string; readonly mayPass?: boolean };
 
@@ -147,6 +159,8 @@ export interface EmbedOutcome {
   readonly facts?: ImageFacts;
   /** The bytes of a `memory` image, given back. */
   readonly bytes?: Uint8Array<ArrayBuffer>;
+  /** Nothing was done with the image, since those before it took too long: it may go into a later batch. */
+  readonly notStarted?: true;
   readonly result: /** float32, [dimensions], as the model gives it. */
   { readonly vector: Float32Array<ArrayBuffer> } | { readonly problem: ProblemMessage };
   readonly timings: WorkerTimings;
@@ -211,3 +225,43 @@ export interface ParseJson {
 export type ParsedJson =
   /** As `parseJsonBody` gives it. */
   { readonly value: unknown } | { readonly problem: ProblemMessage };
+
+/** A vector on its way into the cache. */
+export interface NewEmbedding {
+  readonly facts: ImageFacts;
+  /** What it depends on beside the image: a vector of another is never taken for it. */
+  readonly fingerprint: string;
+  /** What made it, as its maker says. */
+  readonly model: string;
+  /** float32, [dimensions], not normalised. */
+  readonly vector: Float32Array;
+}
+
+/** What the threads of the embedding cache are asked to do. */
+export type CacheTask =
+  | { readonly kind: "digest"; readonly image: ImageBytes }
+  | {
+      /** Puts vectors into the cache's file, which is made where it is missing. */
+      readonly kind: "write";
+      readonly path: string;
+      /** Of the file and its write-ahead log. */
+      readonly maxBytes: number;
+      /** Whether the process has just started: a file of another version is then replaced. */
+      readonly isFirst: boolean;
+      /** The file that whoever reads it has found broken: it is put aside, if it is still there. */
+      readonly brokenFileId: string | undefined;
+      /** Copied, since the answers need the vectors too. */
+      readonly embeddings: readonly NewEmbedding[];
+      /** Rows that were used. */
+      readonly used: readonly number[];
+    };
+
+/** What each kind of them answers. */
+export interface CacheAnswers {
+  /** The image, given back with its digest; or what the file system said. */
+  readonly digest: (ImageBytes & { readonly sha256: string }) | { readonly fault: string };
+  readonly write: /** `fileId`: what tells the file from another under its path. `isNew`: a broken one was put aside. */
+    | { readonly fileId: string; readonly isNew: boolean }
+    /** One clause about why nothing was written. */
+    | { readonly fault: string };
+}

@@ -191,13 +191,13 @@ export const commands = {
     summary: "delete kept images by age and size",
     operands: [],
     options: { "dry-run": { doc: "Only say what would be deleted." } },
-    settings: ["DOWNLOADS_DIR", "DOWNLOADS_MAX_AGE", "DOWNLOADS_MAX_BYTES"],
+    settings: ["DOWNLOADS_DIR", "CACHE_DIR", "DOWNLOADS_MAX_AGE", "DOWNLOADS_MAX_BYTES"],
   },
   "downloads delete": {
-    summary: "delete one kept image",
+    summary: "delete one kept image, and the vectors of it that are kept",
     operands: [{ name: "SHA256" }],
     options: {},
-    settings: ["DOWNLOADS_DIR"],
+    settings: ["DOWNLOADS_DIR", "CACHE_DIR"],
   },
   "keys add": {
     summary: "make an API key, and print it this once",

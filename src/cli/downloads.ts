@@ -1,5 +1,9 @@
 /** `imagesvc downloads`: the images that a service keeps. */
+import { existsSync } from "node:fs";
 import { codeOf, messageOf } from "../errors.ts";
+import { limits } from "../limits.ts";
+import { embeddingDatabasePath, openToRead } from "../store/embedding-database.ts";
+import { forgetImage } from "../store/embedding-rows.ts";
 import {
   deleteImage,
   deleteUnlessKeptAgain,
@@ -67,11 +71,14 @@ export async function runDownloadsPrune(call: CommandCall): Promise<number> {
     const { deleted, deletedBytes, kept, keptBytes } = pruned;
     const done = isDryRun ? "would be deleted" : "deleted";
     call.tell(`${count(deleted, deletedBytes)} ${done}, ${count(kept, keptBytes)} kept.`);
+    if (deleted > 0 && existsSync(embeddingDatabasePath(call.folders.cache))) {
+      call.tell("Their vectors stay in the cache: downloads delete takes those of an image too.");
+    }
     return 0;
   });
 }
 
-/** Deletes the image of a digest, in every format that it was kept in. */
+/** Deletes the image of a digest, in every format that it was kept in, and the vectors of it that are kept. */
 export async function runDownloadsDelete(call: CommandCall): Promise<number> {
   const sha256 = (call.operands[0] ?? "").toLowerCase();
   if (!/^[0-9a-f]{64}$/.test(sha256)) {
@@ -83,13 +90,32 @@ export async function runDownloadsDelete(call: CommandCall): Promise<number> {
     for (const image of await keptImagesOf(directory, sha256)) {
       if (await deleteImage(directory, image)) deleted.push(image);
     }
-    if (deleted.length === 0) {
+    const vectors = forgetVectors(call, sha256);
+    if (vectors === undefined) return 1;
+    if (deleted.length === 0 && vectors === 0) {
       call.tell("imagesvc: no image of this digest is kept: see downloads list");
       return 1;
     }
-    call.tell(`${total(deleted)} deleted.`);
+    call.tell(`${total(deleted)} and ${vectors} ${vectors === 1 ? "vector" : "vectors"} deleted.`);
     return 0;
   });
+}
+
+/** @returns how many vectors there were; undefined after it was said that they are still there. */
+function forgetVectors({ folders, tell }: CommandCall, sha256: string): number | undefined {
+  const path = embeddingDatabasePath(folders.cache);
+  if (!existsSync(path)) return 0;
+  try {
+    using database = openToRead(path);
+    database.run(`PRAGMA busy_timeout = ${limits.cacheLockTimeoutMs}`);
+    return forgetImage(database, sha256);
+  } catch (error) {
+    const why = codeOf(error) || messageOf(error);
+    tell(
+      `imagesvc: ${path}: the vectors of the image cannot be deleted (${why}): stop the service, and delete the file`,
+    );
+    return undefined;
+  }
 }
 
 /** Does the work in the downloads folder, and says in one sentence why it could not. */

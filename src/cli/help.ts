@@ -1,5 +1,6 @@
 /** The texts of `--help`, made from the tables of commands and settings. */
-import { flagOf, type Setting, type SettingName, settings } from "../config.ts";
+import { flagOf, type SettingName, settings } from "../config.ts";
+import type { Setting } from "../setting.ts";
 import { flagSettings, groupCommands } from "./arguments.ts";
 import { type CommandName, commandNames, commandOf } from "./commands.ts";
 

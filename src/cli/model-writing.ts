@@ -4,6 +4,7 @@ import type { Answers, ModelToWrite } from "../backends/protocol.ts";
 import { messageOf } from "../errors.ts";
 import { modelsFolderFault } from "../models/folder-fault.ts";
 import { exactIdOf, type InstalledModel, servedWeights } from "../models/installed-model.ts";
+import { packedStateOf } from "../models/packed.ts";
 import { preparedState } from "../models/prepared-check.ts";
 import { findTowers } from "../models/weights-supply.ts";
 import type { CommandCall } from "./command-call.ts";
@@ -27,13 +28,13 @@ export async function writeServedModel(
 ): Promise<number> {
   const found = await findTowers(model);
   if ("unavailable" in found) return fail(call, model, found.unavailable);
-  // A published pair is served as it stands.
-  if (found.from.kind === "onnx") return 0;
-  if (await isWritten(model)) return succeed(call, model, found);
+  if (await isWritten(model, found)) return succeed(call, model, found);
   const worker = await openWorker(call, startWorker);
   if (worker === undefined) return 0;
   try {
-    call.tell("writing the model that runs, which takes as much space as the weights");
+    call.tell(
+      "writing the model that runs, which takes up to three times as much space as the weights",
+    );
     const written = await write(worker, found, call.interrupted);
     if ("unavailable" in written) return fail(call, model, written.unavailable);
     if (written.warning !== undefined) call.tell(`imagesvc: ${written.warning}`);
@@ -46,11 +47,13 @@ export async function writeServedModel(
   }
 }
 
-async function isWritten(model: InstalledModel): Promise<boolean> {
+/** Whether all that a start would make is here: the towers, unless a published pair is served, and the packed ones. */
+async function isWritten(model: InstalledModel, { from }: ModelToWrite): Promise<boolean> {
+  if (from.kind === "onnx") return (await packedStateOf(from.files)) === "complete";
   const weights = servedWeights(model);
   if (weights === undefined) return false;
   const state = await preparedState(weights.files, model.architecture, weights.sha256);
-  return state === "complete";
+  return state === "complete" && (await packedStateOf(weights.files)) === "complete";
 }
 
 /** Undefined after it was said that no worker runs on this host. */

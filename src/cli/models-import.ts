@@ -1,13 +1,15 @@
 /** `imagesvc models import`: weights from a folder, for hosts that download nothing. */
+import { access, constants } from "node:fs/promises";
 import { codeOf } from "../errors.ts";
 import { catalog, knownSource, type Models } from "../models/catalog.ts";
-import { modelsFolderFault } from "../models/folder-fault.ts";
+import { modelsFolderFault, unreadableFault } from "../models/folder-fault.ts";
 import { importExport } from "../models/import-export.ts";
 import { importPinned } from "../models/import-pinned.ts";
 import type { InstalledModel } from "../models/installed-model.ts";
 import { sha256Pattern, unpin } from "../models/pinned-weights.ts";
 import { shortDigest } from "../models/prepared.ts";
 import {
+  type CopyTerms,
   type ImportFault,
   importWeights,
   isAnyThere,
@@ -18,6 +20,7 @@ import { isFolder } from "../sources/folder.ts";
 import type { CommandCall } from "./command-call.ts";
 import { chosenModel, localModels } from "./local-models.ts";
 import { type StartWorker, writeServedModel } from "./model-writing.ts";
+import { megabytes } from "./progress.ts";
 
 /** An exit code, or the id of the model whose weights are here now. */
 type Outcome = number | { readonly id: string };
@@ -43,15 +46,27 @@ export async function runModelsImport(
 
 async function takeWeights(call: CommandCall, models: Models): Promise<Outcome> {
   const sha256 = textOf(call, "sha256");
+  const progress = call.startProgress(megabytes);
+  const terms = { signal: call.interrupted, onProgress: progress.show };
+  // A line of its own, not behind the bar.
+  const tell = (line: string) => {
+    progress.end();
+    call.tell(line);
+  };
+  const telling = { ...call, tell };
   try {
     return sha256 === undefined
-      ? await takePublished(call, models)
-      : await takePinned(call, models, sha256);
+      ? await takePublished(telling, models, terms)
+      : await takePinned(telling, models, sha256, terms);
   } catch (error) {
-    const fault = isAboutFolder(error, call.folders.models) ? modelsFolderFault(error) : undefined;
+    const fault = isAboutFolder(error, call.folders.models)
+      ? modelsFolderFault(error)
+      : unreadableFault(error);
     if (fault === undefined) throw error;
-    call.tell(`imagesvc: nothing was imported: ${fault}`);
+    tell(`imagesvc: nothing was imported: ${fault}`);
     return 1;
+  } finally {
+    progress.end();
   }
 }
 
@@ -62,7 +77,11 @@ function isAboutFolder(error: unknown, modelsDir: string): boolean {
 }
 
 /** Takes the published weights, or the published ONNX pair. */
-async function takePublished(call: CommandCall, models: Models): Promise<Outcome> {
+async function takePublished(
+  call: CommandCall,
+  models: Models,
+  terms: CopyTerms,
+): Promise<Outcome> {
   const named = textOf(call, "model");
   const chosen = named === undefined ? undefined : chosenModel(call, models, named);
   if (named !== undefined && chosen === undefined) return 2;
@@ -71,10 +90,11 @@ async function takePublished(call: CommandCall, models: Models): Promise<Outcome
     call.tell(`imagesvc: models import: "${folder}" is no folder: check its path`);
     return 1;
   }
+  await access(folder, constants.R_OK | constants.X_OK);
   const wanted = chosen === undefined ? localModels(call, models) : [chosen];
   const faults: ImportFault[] = [];
   for (const model of wanted) {
-    const outcome = await importPublished(folder, model, call.interrupted);
+    const outcome = await importPublished(folder, model, terms);
     if ("place" in outcome) {
       await unpin(model.modelsDir, model.id);
       call.tell(`${model.id} is here: ${outcome.place}`);
@@ -102,7 +122,7 @@ function sentencesOf(faults: readonly ImportFault[], folder: string): readonly s
 async function importPublished(
   folder: string,
   model: InstalledModel,
-  signal: AbortSignal,
+  terms: CopyTerms,
 ): Promise<{ readonly place: string } | ImportFault> {
   const { id, published, onnxExport } = model;
   const source = knownSource(model);
@@ -110,10 +130,10 @@ async function importPublished(
     const sentence = `no SHA-256 of it is known here: pin your own with --sha256 HEX --model ${id}`;
     return { sentence, isThere: await isAnyThere(placesIn(folder, id, model.source)) };
   }
-  const fault = await importWeights(folder, published.target, source, signal);
+  const fault = await importWeights(folder, published.target, source, terms);
   if (fault === undefined) return { place: published.target };
   if (onnxExport === undefined) return fault;
-  const noPair = await importExport(folder, model, onnxExport, signal);
+  const noPair = await importExport(folder, model, onnxExport, terms);
   if (noPair === undefined) return { place: onnxExport.folder };
   const aboutPair = `of the ONNX pair ${noPair.sentence}`;
   if (!noPair.isThere) return fault;
@@ -122,7 +142,12 @@ async function importPublished(
 }
 
 /** Pins a file by its digest. */
-async function takePinned(call: CommandCall, models: Models, text: string): Promise<Outcome> {
+async function takePinned(
+  call: CommandCall,
+  models: Models,
+  text: string,
+  terms: CopyTerms,
+): Promise<Outcome> {
   if (!sha256Pattern.test(text)) {
     call.tell(
       "imagesvc: models import: --sha256 must be 64 hex digits: sha256sum FILE prints them",
@@ -138,7 +163,8 @@ async function takePinned(call: CommandCall, models: Models, text: string): Prom
     call.tell(`imagesvc: models import: "${from}" is no folder, nor a file: check its path`);
     return 1;
   }
-  const fault = await importPinned(from, model, sha256, call.interrupted);
+  await access(from, constants.R_OK);
+  const fault = await importPinned(from, model, sha256, terms);
   if (fault !== undefined) {
     call.tell(`imagesvc: ${fault}`);
     return 1;

@@ -2,12 +2,15 @@
 import { join } from "node:path";
 import type { Backend } from "../backends/backend.ts";
 import type { Worker } from "../backends/pool.ts";
+import { proxyOf } from "../config.ts";
 import { catalog, type Models } from "../models/catalog.ts";
 import { goldenPictures } from "../models/golden-inputs.ts";
 import { obtainPicture } from "../models/golden-pictures.ts";
 import { findServedWeights, hasExport, type InstalledModel } from "../models/installed-model.ts";
 import { parseFetchAllow } from "../net/fetch-allow.ts";
+import { bypassesProxy } from "../net/no-proxy.ts";
 import { isFolder } from "../sources/folder.ts";
+import { fetchThroughProxy } from "../sources/proxied-fetch.ts";
 import { createUrlSource } from "../sources/url.ts";
 import type { CommandCall } from "./command-call.ts";
 import { type ComposeParts, withLoadedModel } from "./loaded-model.ts";
@@ -67,7 +70,10 @@ export async function runModelsVerify(
   return 1;
 }
 
-/** Gets every golden picture that is to be had; they are fetched as images of strangers are. */
+/**
+ * Gets every golden picture that is to be had: through the proxy where there is one, as their URLs are ours and
+ * fixed; else they are fetched as images of strangers are.
+ */
 async function obtainPictures(
   { config, folders, interrupted, tell }: CommandCall,
   folder: string | undefined,
@@ -77,9 +83,14 @@ async function obtainPictures(
   const maxImageBytes = Math.max(...goldenPictures.map(({ bytes }) => bytes));
   const allow = parseFetchAllow(config.FETCH_ALLOW);
   const source = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
+  const proxy = proxyOf(config);
   const fetchImage = async (url: string, signal: AbortSignal) => {
     tell(`fetching ${url}`);
-    return (await source.open(url, signal)).bytes;
+    if (proxy === undefined || bypassesProxy(new URL(url), proxy.noProxy)) {
+      return (await source.open(url, signal)).bytes;
+    }
+    const bounds = { timeoutMs: fetchTimeoutMs, maxBytes: maxImageBytes };
+    return await fetchThroughProxy(url, { proxy: proxy.url, ...bounds }, signal);
   };
   const places = {
     folder,

@@ -1,17 +1,22 @@
 /** `imagesvc models list|pull|remove`: the weights on this host. */
 import { rm } from "node:fs/promises";
+import { proxyOf } from "../config.ts";
 import { catalog, knownSource, type Models } from "../models/catalog.ts";
+import type { FileFacts } from "../models/checked-files.ts";
+import { modelsFolderFault, unreadableFault } from "../models/folder-fault.ts";
 import { createHub } from "../models/hub.ts";
 import {
   exactIdOf,
   findServedWeights,
   hasExport,
   type InstalledModel,
-  removeModel,
+  type InstalledWeights,
   servedWeights,
   wrongFile,
 } from "../models/installed-model.ts";
+import { packedStateOf } from "../models/packed.ts";
 import { preparedState } from "../models/prepared-check.ts";
+import { type Removal, removeModel } from "../models/remove-model.ts";
 import { findWeights, weightsFault } from "../models/weights.ts";
 import type { CommandCall } from "./command-call.ts";
 import { chosenModel, localModels } from "./local-models.ts";
@@ -43,6 +48,13 @@ export async function runModelsList(call: CommandCall, models: Models = catalog)
 async function describe(model: InstalledModel) {
   const { id, description, architecture, licence, source, pinned, onnxExport, fault } = model;
   const weights = servedWeights(model);
+  const hasPair = await hasExport(model);
+  const prepared =
+    weights === undefined
+      ? "missing"
+      : await preparedState(weights.files, architecture, weights.sha256);
+  const own = prepared === "complete" ? weights?.files : undefined;
+  const towers = own ?? (hasPair ? onnxExport?.files : undefined);
   return {
     id,
     exactId: exactIdOf(model),
@@ -53,23 +65,22 @@ async function describe(model: InstalledModel) {
     /** The operator's own weights, which are served in the published ones' place. */
     pinned: pinned === undefined ? null : { bytes: pinned.bytes, sha256: pinned.sha256 },
     /** Why it cannot be told whether there are pinned ones. */
-    fault: fault ?? null,
+    fault: fault === undefined ? null : `${fault.fault}: ${fault.mend}`,
     /** A file in the place of one of the model's that cannot be it. */
     wrong: (await wrongFile(model)) ?? null,
     /** Where the weights are that are served. */
     weights: (await findServedWeights(model)) ?? null,
     /** Where the published ONNX pair is. */
-    onnx: (await hasExport(model)) ? (onnxExport?.folder ?? null) : null,
-    prepared:
-      weights === undefined
-        ? "missing"
-        : await preparedState(weights.files, architecture, weights.sha256),
+    onnx: hasPair ? (onnxExport?.folder ?? null) : null,
+    prepared,
+    /** The same, packed for this host, its weights shared by all workers. */
+    packed: towers === undefined ? "missing" : await packedStateOf(towers),
   };
 }
 
 function stateOf(row: Awaited<ReturnType<typeof describe>>): string {
   const { id, fault, onnx, pinned, prepared, source, weights, wrong } = row;
-  if (fault !== null) return `${fault}: imagesvc models remove ${id}`;
+  if (fault !== null) return fault;
   if (prepared === "complete") return "ready";
   if (weights !== null) return "here; the first start of the service prepares it";
   if (prepared === "changed") return "changed since it was made; the next start checks it";
@@ -115,27 +126,29 @@ async function pull(call: CommandCall, model: InstalledModel): Promise<number> {
   if (pinned !== undefined) {
     call.tell(`${id} is pinned: until imagesvc models remove ${id}, the pinned file is served`);
   }
-  const { HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, HTTPS_PROXY, NO_PROXY } = call.config;
-  const { target, places } = published;
-  const there = await findWeights(places, published);
-  const terms = { signal: call.interrupted };
-  if (there !== undefined && (await weightsFault(there, published, terms)) === undefined) {
-    call.tell(`${id} is here already: ${there}`);
-    return 0;
-  }
-  if (there === target && !HF_HUB_OFFLINE) await rm(target);
+  const { HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE } = call.config;
+  const { target } = published;
+  const settled = await useWhatIsHere(call, id, published);
+  if (settled !== undefined) return settled;
   const hub = createHub({
     endpoint: HF_ENDPOINT,
     token: HF_TOKEN,
     isOffline: HF_HUB_OFFLINE,
-    proxy: HTTPS_PROXY === "" ? undefined : { url: HTTPS_PROXY, noProxy: NO_PROXY },
+    proxy: proxyOf(call.config),
   });
   if (!HF_HUB_OFFLINE) call.tell(`downloading ${id} from ${HF_ENDPOINT}/${source.repository}`);
   const progress = call.startProgress(megabytes);
+  const tellApart = (line: string) => {
+    progress.end();
+    call.tell(line);
+  };
   const failure = await hub
     .pull(source, target, {
       signal: call.interrupted,
       onProgress: ({ receivedBytes, totalBytes }) => progress.show(receivedBytes, totalBytes),
+      onWait: () => tellApart("another process downloads it: waiting until that one is done"),
+      onSetback: ({ reason, waitMs }) =>
+        tellApart(`imagesvc: ${reason}; the next try is in ${Math.ceil(waitMs / 1000)} s`),
       bytesBeside: source.bytes,
     })
     .finally(progress.end);
@@ -148,6 +161,47 @@ async function pull(call: CommandCall, model: InstalledModel): Promise<number> {
   return 1;
 }
 
+/**
+ * Looks whether the weights are here already; one of our own that is damaged is deleted.
+ *
+ * @returns the exit code where nothing is to be downloaded.
+ */
+async function useWhatIsHere(
+  call: CommandCall,
+  id: string,
+  { target, places, ...facts }: InstalledWeights,
+): Promise<number | undefined> {
+  const there = await findWeights(places, facts);
+  if (there === undefined) return undefined;
+  const fault = await faultOf(call, there, facts);
+  if (fault === undefined) {
+    call.tell(`${id} is here already: ${there}`);
+    return 0;
+  }
+  // Our own is replaced only where its bytes are known to be others.
+  if ("unreadable" in fault && there === target) {
+    call.tell(`imagesvc: ${id} was not downloaded: ${fault.unreadable}`);
+    return 1;
+  }
+  call.tell(`imagesvc: ${there} is not used: ${"wrong" in fault ? fault.wrong : fault.unreadable}`);
+  if (there === target && !call.config.HF_HUB_OFFLINE) await rm(target);
+  return undefined;
+}
+
+/** What is wrong with a file of the right length. */
+async function faultOf(
+  { interrupted: signal }: CommandCall,
+  path: string,
+  facts: FileFacts,
+): Promise<{ readonly wrong: string } | { readonly unreadable: string } | undefined> {
+  try {
+    const wrong = await weightsFault(path, facts, { signal });
+    return wrong === undefined ? undefined : { wrong };
+  } catch (error) {
+    return { unreadable: unreadableFault(error) };
+  }
+}
+
 /** Deletes the weights of a model, pinned ones too, and what was written from them. */
 export async function runModelsRemove(
   call: CommandCall,
@@ -155,7 +209,28 @@ export async function runModelsRemove(
 ): Promise<number> {
   const model = chosenModel(call, models);
   if (model === undefined) return 2;
-  await removeModel(model);
-  call.tell(`${model.id} is no longer here${model.pinned ? ", nor pinned" : ""}`);
-  return 0;
+  let removal: Removal;
+  try {
+    removal = await removeModel(model);
+  } catch (error) {
+    const fault = modelsFolderFault(error);
+    if (fault === undefined) throw error;
+    call.tell(`imagesvc: ${model.id} was not removed: ${fault}`);
+    return 1;
+  }
+  switch (removal) {
+    case "removed":
+      call.tell(`${model.id} is no longer here${model.pinned ? ", nor pinned" : ""}`);
+      return 0;
+    case "nothing":
+      call.tell(`nothing of ${model.id} was here`);
+      return 0;
+    case "busy":
+      call.tell(
+        `imagesvc: ${model.id} was not removed: another process brings it here: end it, or wait until it is done`,
+      );
+      return 1;
+    default:
+      return removal satisfies never;
+  }
 }

@@ -1,9 +1,11 @@
 /**
  * Who may come in: a bound on the requests that arrive, one on those that are in the house, and one on the bytes
- * that all of them hold in memory.
+ * that all of them hold in memory. No client gets all of what arrives, nor of the memory.
  */
 import type { InputKind } from "../backends/job.ts";
 import { Problem } from "../errors.ts";
+import { createClientShares } from "./client-shares.ts";
+import { createHoldTimes } from "./hold-times.ts";
 
 export interface AdmissionOptions {
   /** Requests whose body arrives at once. */
@@ -16,6 +18,8 @@ export interface AdmissionOptions {
   readonly expectedWaitMs: (kind: InputKind) => number;
   /** ms that a job may wait at most. */
   readonly maxWaitMs: number;
+  /** A monotonic clock, ms. */
+  readonly now: () => number;
 }
 
 /** The place of one request, from its head to its answer. */
@@ -23,7 +27,7 @@ export interface Ticket {
   /**
    * Takes memory for bytes that came: pieces of the body, or what was fetched. It is held until the release.
    *
-   * @throws Problem `overloaded` when all requests together would hold too much.
+   * @throws Problem `overloaded` when all requests together would hold too much, or those of this client.
    */
   hold(bytes: number): void;
   /**
@@ -40,64 +44,97 @@ export interface Admission {
   /**
    * Lets a request with such inputs send its body. Clients that send slowly take no place in the house.
    *
-   * @throws Problem `overloaded`, at once, when there would be no place for it now.
+   * @param client whoever counts as one client.
+   * @throws Problem `overloaded`, at once, when there would be no place for it now, or none for this client.
    */
-  arrive(kinds: readonly InputKind[]): Ticket;
+  arrive(client: string, kinds: readonly InputKind[]): Ticket;
 }
 
 /** Makes the gate. */
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { limit, maxArriving, maxHeldBytes, maxWaitMs, expectedWaitMs } = options;
-  const arriving = createPlaces(maxArriving);
-  const inside = createPlaces(limit);
-  let heldBytes = 0;
+  const { limit, maxArriving, maxHeldBytes, maxWaitMs, expectedWaitMs, now } = options;
+  const arriving = createClientShares(maxArriving);
+  const memory = createClientShares(maxHeldBytes);
+  const arrivals = createHoldTimes(now);
+  const stays = createHoldTimes(now);
+  const tickets = createHoldTimes(now);
+  let inside = 0;
 
-  function refuseWhen(isFull: boolean, kinds: readonly InputKind[]): void {
+  /** Nobody comes in where the house is full, or whatever waits there takes too long. */
+  function refuseAtDoor(kinds: readonly InputKind[]): void {
     const waitMs = Math.max(...kinds.map(expectedWaitMs));
+    const isFull = inside >= limit;
     if (!isFull && waitMs <= maxWaitMs) return;
-    const retryAfterS = Math.max(1, Math.ceil(waitMs / 1000));
-    const detail = `The service is at capacity: come back in ${retryAfterS} s.`;
-    throw new Problem("overloaded", detail, { retryAfterS });
+    throw atCapacity(Math.max(waitMs, isFull ? stays.nextReleaseMs() : 0));
+  }
+
+  function arrive(client: string): () => void {
+    if (!arriving.has(1)) throw atCapacity(arrivals.nextReleaseMs());
+    if (!arriving.isDue(client, 1)) throw beyondShare(arrivals.nextReleaseMs());
+    arriving.take(client, 1);
+    const end = arrivals.begin();
+    return () => {
+      arriving.give(client, 1);
+      end();
+    };
+  }
+
+  function enter(): () => void {
+    inside += 1;
+    const end = stays.begin();
+    return () => {
+      inside -= 1;
+      end();
+    };
+  }
+
+  function hold(client: string, bytes: number): void {
+    if (!memory.has(bytes)) throw atCapacity(tickets.nextReleaseMs());
+    if (!memory.isDue(client, bytes)) throw beyondShare(tickets.nextReleaseMs());
+    memory.take(client, bytes);
   }
 
   return {
-    arrive: (kinds) => {
-      refuseWhen(arriving.isFull() || inside.isFull(), kinds);
-      let leave = arriving.take();
+    arrive: (client, kinds) => {
+      refuseAtDoor(kinds);
+      let leave = arrive(client);
+      const end = tickets.begin();
+      let isOver = false;
       let ownBytes = 0;
       return {
         hold: (bytes) => {
-          refuseWhen(heldBytes + bytes > maxHeldBytes, kinds);
-          heldBytes += bytes;
+          hold(client, bytes);
           ownBytes += bytes;
         },
         enter: () => {
-          refuseWhen(inside.isFull(), kinds);
+          refuseAtDoor(kinds);
           leave();
-          leave = inside.take();
+          leave = enter();
         },
         release: () => {
+          if (isOver) return;
+          isOver = true;
           leave();
-          heldBytes -= ownBytes;
-          ownBytes = 0;
+          memory.give(client, ownBytes);
+          end();
         },
       };
     },
   };
 }
 
-function createPlaces(count: number) {
-  let taken = 0;
-  return {
-    isFull: () => taken >= count,
-    /** @returns what gives the place back; later calls of it do nothing. */
-    take: (): (() => void) => {
-      taken += 1;
-      let isHeld = true;
-      return () => {
-        if (isHeld) taken -= 1;
-        isHeld = false;
-      };
-    },
-  };
+function atCapacity(waitMs: number): Problem {
+  const retryAfterS = secondsOf(waitMs);
+  const detail = `The service is at capacity: come back in ${retryAfterS} s.`;
+  return new Problem("overloaded", detail, { retryAfterS });
+}
+
+function beyondShare(waitMs: number): Problem {
+  const retryAfterS = secondsOf(waitMs);
+  const detail = `Other requests of this client, which are not all there yet, hold as much as one client may: come back in ${retryAfterS} s.`;
+  return new Problem("overloaded", detail, { retryAfterS });
+}
+
+function secondsOf(waitMs: number): number {
+  return Math.max(1, Math.ceil(waitMs / 1000));
 }

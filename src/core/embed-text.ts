@@ -59,12 +59,12 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
   return {
     refusal: (model) => {
       const deadline = performance.now() + requestTimeoutMs;
-      const admitted = admit(model, { inputs: 1, deadline });
+      const admitted = admit(model, { kind: "text", inputs: 1, deadline });
       return admitted instanceof Problem ? admitted : undefined;
     },
     embed: async ({ texts, model, normalize }, signal, timings) => {
       const deadline = performance.now() + requestTimeoutMs;
-      const backend = admit(model, { inputs: texts.length, deadline });
+      const backend = admit(model, { kind: "text", inputs: texts.length, deadline });
       if (backend instanceof Problem) return backend;
       // When one fails, the others are nobody's any more.
       const end = new AbortController();

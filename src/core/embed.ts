@@ -1,10 +1,10 @@
 /** The use case: one image, however it comes, becomes one embedding or one Problem. */
-import type { ImageBackend, StageTimings } from "../backends/backend.ts";
-import type { ImageFacts } from "../backends/protocol.ts";
+import type { BackendOutcome, ImageBackend, StageTimings } from "../backends/backend.ts";
 import { Problem } from "../errors.ts";
 import type { Acquire, ImageSource } from "../sources/source.ts";
 import { type Downloads, type SavedFile, savedFile } from "../store/downloads.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
+import type { CacheStatus, Recall } from "./recall.ts";
 
 export interface EmbedInput {
   readonly source: ImageSource;
@@ -28,12 +28,16 @@ export interface Embedded {
   readonly sha256?: string;
   /** Present when the request is one that keeps the bytes. */
   readonly saved?: SavedFile;
+  /** Whether the vector was remembered; absent where none are. */
+  readonly cache?: CacheStatus;
 }
 
 export interface EmbedderOptions {
   readonly backends: readonly ImageBackend[];
   readonly acquire: Acquire;
   readonly downloads: Downloads;
+  /** Absent where every vector is made anew. */
+  readonly recall?: Recall | undefined;
   /** Whether anything is kept at all. */
   readonly keepDownloads: boolean;
   /** ms from the request's last byte to its answer. */
@@ -55,7 +59,7 @@ export interface Embedder {
 
 /** Makes the use case from its adapters. */
 export function createEmbedder(options: EmbedderOptions): Embedder {
-  const { backends, acquire, downloads, keepDownloads, requestTimeoutMs } = options;
+  const { backends, acquire, downloads, keepDownloads, requestTimeoutMs, recall } = options;
 
   async function run(
     backend: ImageBackend,
@@ -67,23 +71,22 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
     const acquired = await acquire(source, signal);
     if (acquired.fetchMs !== undefined) timings.fetch = acquired.fetchMs;
     if (source.kind === "url" && "bytes" in acquired.image) hold?.(acquired.image.bytes.byteLength);
-    const outcome = await backend.embed({ image: acquired.image, signal, deadline });
+    const job = { image: acquired.image, signal, deadline };
+    const outcome = await (recall ? recall.embed(backend, job) : backend.embed(job));
     Object.assign(timings, outcome.timings);
     signal.throwIfAborted();
-    const { facts, bytes, result } = outcome;
+    const { facts, bytes } = outcome;
     if (keep && keepDownloads && facts !== undefined) {
       await downloads.keep(bytes ? { kind: "memory", bytes } : acquired.image, facts);
     }
-    if (result instanceof Problem) return result;
-    const vector = normalize ? normalizeL2(result.vector) : result.vector;
-    return { model: result.model, vector, ...toldOf(facts, keep) };
+    return toEmbedded(outcome, normalize, keep);
   }
 
   /** The model that is asked, where it takes an image now. */
   function admit(model: string, deadline: number): ImageBackend | Problem {
     const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
     if (backend === undefined) return unknownModel(model, backends);
-    return backend.admission({ inputs: 1, deadline }) ?? backend;
+    return backend.admission({ kind: "image", inputs: 1, deadline }) ?? backend;
   }
 
   return {
@@ -106,12 +109,23 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
   };
 }
 
-function toldOf(facts: ImageFacts | undefined, keep: boolean): Pick<Embedded, "sha256" | "saved"> {
-  if (facts === undefined) return {};
-  return { sha256: facts.sha256, ...(keep && { saved: savedFile(facts) }) };
+function toEmbedded(
+  { facts, result, cache }: BackendOutcome & Pick<Embedded, "cache">,
+  normalize: boolean,
+  keep: boolean,
+): Embedded | Problem {
+  if (result instanceof Problem) return result;
+  return {
+    model: result.model,
+    vector: normalize ? normalizeL2(result.vector) : result.vector,
+    ...(facts && { sha256: facts.sha256 }),
+    ...(facts && keep && { saved: savedFile(facts) }),
+    ...(cache && { cache }),
+  };
 }
 
-function unknownModel(model: string, backends: readonly ImageBackend[]): Problem {
+/** The problem of a model that no backend is. */
+export function unknownModel(model: string, backends: readonly ImageBackend[]): Problem {
   const served = [...new Set(backends.flatMap(({ id, exactId }) => [id, exactId]))].join(", ");
   const named = JSON.stringify(model.slice(0, 100));
   return new Problem(

@@ -1,5 +1,5 @@
 /** How often each client may ask: GCRA, the virtual scheduling algorithm of ITU-T I.371, Annex A. */
-import type { RateLimit } from "../config.ts";
+import type { RateLimit } from "../setting.ts";
 
 interface RateLimiterOptions {
   readonly limit: RateLimit;

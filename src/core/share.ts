@@ -1,6 +1,7 @@
 /** A bound on those requests in the house that wait for the same somebody else. */
 import type { ImageBackend } from "../backends/backend.ts";
 import { Problem } from "../errors.ts";
+import { createHoldTimes } from "./hold-times.ts";
 
 interface ShareOptions {
   /** Requests that may wait at once. */
@@ -22,20 +23,17 @@ export interface Share {
   run<T>(work: () => Promise<T>): Promise<T>;
 }
 
-/** Weight of the newest hold in the mean: some ten of them are remembered. */
-const newestWeight = 0.1;
-
 /**
  * Makes a share. Without it one slow upstream would fill the house with those who wait for it, and everybody
  * else would be refused (a bulkhead: Nygard, Release It!, 2nd edition, chapter 5).
  */
 export function createShare({ places, whom, now }: ShareOptions): Share {
+  const holds = createHoldTimes(now);
   let taken = 0;
-  let meanHoldMs = 1000;
 
   function refusal(): Problem | undefined {
     if (taken < places) return undefined;
-    const retryAfterS = Math.max(1, Math.ceil(meanHoldMs / places / 1000));
+    const retryAfterS = Math.max(1, Math.ceil(holds.nextReleaseMs() / 1000));
     const detail = `Too many requests wait for ${whom}: come back in ${retryAfterS} s.`;
     return new Problem("overloaded", detail, { retryAfterS });
   }
@@ -46,12 +44,12 @@ export function createShare({ places, whom, now }: ShareOptions): Share {
       const refused = refusal();
       if (refused !== undefined) throw refused;
       taken += 1;
-      const startedAt = now();
+      const end = holds.begin();
       try {
         return await work();
       } finally {
         taken -= 1;
-        meanHoldMs += newestWeight * (now() - startedAt - meanHoldMs);
+        end();
       }
     },
   };

@@ -9,17 +9,18 @@ import type { EmbeddingRoutes } from "./embedding.ts";
 import { type HostGuard, isOwnOrigin } from "./host.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { createOpenApi } from "./openapi.ts";
-import { problemResponse, toProblem } from "./problem.ts";
+import { nothingHere, problemResponse, toProblem } from "./problem.ts";
 import type { RateGuard } from "./rate-limit.ts";
 import { docsRoutes } from "./routes/docs.ts";
 import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
+import { embeddingsRoutes, type LookUpRoutes } from "./routes/embeddings.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { problemRoutes } from "./routes/problems.ts";
 import { type SimilarityRoutes, similarityRoutes } from "./routes/similarity.ts";
 import { uploadRoutes } from "./routes/upload.ts";
 import { vectorizeRoutes } from "./routes/vectorize.ts";
 
-export interface AppOptions extends EmbeddingRoutes, TextRoutes, SimilarityRoutes {
+export interface AppOptions extends EmbeddingRoutes, TextRoutes, SimilarityRoutes, LookUpRoutes {
   /** Origins whose pages may call; `*` for all. */
   readonly corsOrigins: readonly string[];
   readonly lifecycle: Lifecycle;
@@ -39,6 +40,7 @@ export function createApp(options: AppOptions) {
     .use(vectorizeRoutes(options))
     .use(embedTextRoutes(options))
     .use(similarityRoutes(options))
+    .use(embeddingsRoutes(options))
     .use(healthRoutes({ backends: embedder.backends, lifecycle }));
   const openApi = createOpenApi(api);
   // Without this Elysia looks for the path behind the eleventh character of the URL: too late for `http://ml/`.
@@ -124,9 +126,7 @@ function methodsAt(
 }
 
 function notFound(request: Request, allowed: readonly string[]): Problem {
-  if (allowed.length === 0) {
-    return new Problem("not-found", "There is nothing under this path: /docs shows every request.");
-  }
+  if (allowed.length === 0) return nothingHere();
   const detail = `This path does not take ${request.method}: send ${allowed[0]}.`;
   return new Problem("method-not-allowed", detail);
 }

@@ -35,39 +35,53 @@ export function refuseLongContent(request: Request, maxBytes: number): void {
  *
  * @param stop ends a read that waits for a client which has nothing more to say.
  * @param silenceMs longest pause between two pieces.
+ * @param graceMs after it the body must have come with `minBodyBytesPerS` on average.
  * @throws Problem `body-too-large`, by Content-Length before the first byte, else as the bytes are counted;
- *   `malformed-body` when it pauses or takes too long.
+ *   `malformed-body` when it pauses, is too slow, or takes too long.
  */
 export async function* countedBody(
   request: Request,
   maxBytes: number,
   stop?: AbortSignal,
   silenceMs: number = limits.bodySilenceMs,
+  graceMs: number = limits.bodyGraceMs,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   refuseLongContent(request, maxBytes);
   if (request.body === null) return;
-  const deadline = performance.now() + limits.bodyTimeoutMs;
+  const startedAt = performance.now();
   const reader = request.body.getReader();
   const release = () => reader.releaseLock();
-  let isSilent = false;
-  const silence = setTimeout(() => {
-    isSilent = true;
+  let seen = 0;
+  let cut: Problem | undefined;
+  const cutWith = (problem: Problem) => {
+    cut = problem;
     release();
-  }, silenceMs);
+  };
+  const silence = setTimeout(() => cutWith(tooLate("without a byte", silenceMs)), silenceMs);
+  /** Due when a body of which no more has come is too slow. */
+  const checkPace = () => {
+    const allowedMs = Math.max(graceMs, (seen / limits.minBodyBytesPerS) * 1000);
+    const leftMs = startedAt + allowedMs - performance.now();
+    if (leftMs <= 0) cutWith(tooSlow());
+    else pace = setTimeout(checkPace, leftMs);
+  };
+  let pace = setTimeout(checkPace, graceMs);
   stop?.addEventListener("abort", release, { once: true });
   try {
-    let seen = 0;
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
       silence.refresh();
       seen += read.value.length;
       if (seen > maxBytes) throw tooLarge(maxBytes);
-      if (performance.now() > deadline) throw tooSlow("in all", limits.bodyTimeoutMs);
+      if (performance.now() - startedAt > limits.bodyTimeoutMs) {
+        throw tooLate("in all", limits.bodyTimeoutMs);
+      }
       yield read.value;
     }
   } catch (error) {
-    throw isSilent ? tooSlow("without a byte", silenceMs) : error;
+    throw cut ?? error;
   } finally {
     clearTimeout(silence);
+    clearTimeout(pace);
     stop?.removeEventListener("abort", release);
     release();
   }
@@ -96,7 +110,12 @@ export async function readPieces(
   return pieces;
 }
 
-function tooSlow(how: string, ms: number): Problem {
+function tooSlow(): Problem {
+  const detail = `The body came with less than ${limits.minBodyBytesPerS} bytes a second: send it again, faster.`;
+  return new Problem("malformed-body", detail);
+}
+
+function tooLate(how: string, ms: number): Problem {
   const detail = `The body did not arrive: ${ms / 1000} s ${how} are too long. Send it again.`;
   return new Problem("malformed-body", detail);
 }

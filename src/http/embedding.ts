@@ -52,7 +52,11 @@ export async function embedFor(
   const embedded = await embedder.embed(asked, request.signal, call.timings);
   if (embedded instanceof Problem) throw embedded;
   call.model = embedded.model;
-  const { model, vector, ...saved } = embedded;
+  const { model, vector, cache, ...saved } = embedded;
+  // It would tell strangers which pictures are known here.
+  if (cache !== undefined && call.apiKeyName !== undefined) {
+    call.answerHeaders.set("x-cache", cache);
+  }
   return { model, dimensions: vector.length, vector: toShortestDecimals(vector), ...saved };
 }
 

@@ -45,5 +45,8 @@ export function createHostGuard(hostname: string, trusted: TrustedProxies): Host
  * with a public name and without TLS.
  */
 export function isOwnOrigin(origin: string, request: Request): boolean {
-  return URL.parse(origin)?.host === request.headers.get("host");
+  const page = URL.parse(origin);
+  if (page === null || !/^https?:$/.test(page.protocol)) return false;
+  // A Host may name the port that is the scheme's own.
+  return page.host === URL.parse(`${page.protocol}//${request.headers.get("host")}`)?.host;
 }

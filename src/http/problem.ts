@@ -38,6 +38,11 @@ export function problemResponse(
   return new Response(JSON.stringify(body), { status, headers: { ...own, ...headers } });
 }
 
+/** The problem of a path that does not exist, or of one that is to look so. */
+export function nothingHere(): Problem {
+  return new Problem("not-found", "There is nothing under this path: /docs shows every request.");
+}
+
 /**
  * The Problem that a caller sees for anything thrown on the way. What nobody expected is an
  * `internal-error` with the original as its cause, for the log.

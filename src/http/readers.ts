@@ -3,6 +3,7 @@ import type { InputKind } from "../backends/job.ts";
 import type { Admission, Ticket } from "../core/admission.ts";
 import type { Problem } from "../errors.ts";
 import { limits } from "../limits.ts";
+import type { TrustedProxies } from "../net/client-address.ts";
 import type { JsonParser } from "../sources/json-parser.ts";
 import { receiveForm } from "../sources/upload.ts";
 import type { Downloads } from "../store/downloads.ts";
@@ -15,10 +16,12 @@ import {
   requireMediaType,
 } from "./body.ts";
 import { type Call, type Calls, callOf } from "./call.ts";
+import { clientOf } from "./client.ts";
 
 export interface ReaderOptions {
   readonly calls: Calls;
   readonly admission: Admission;
+  readonly trustedProxies: TrustedProxies;
   readonly downloads: Downloads;
   readonly jsonParser: Pick<JsonParser, "parse">;
   readonly maxBodyBytes: number;
@@ -143,13 +146,17 @@ export function createReaders(options: ReaderOptions): Readers {
 }
 
 /** Makes what every reader does around its own reading: it refuses at once, reads the body, and lets it in. */
-function createReaderFor({ calls, admission }: Pick<ReaderOptions, "calls" | "admission">) {
+function createReaderFor({
+  calls,
+  admission,
+  trustedProxies,
+}: Pick<ReaderOptions, "calls" | "admission" | "trustedProxies">) {
   return ({ mediaTypes, maxBytes, kinds, read }: Shape): ReaderFor =>
     (check) =>
     async ({ request, query }) => {
       const call = callOf(calls, request);
       call.keepOpen();
-      const ticket = admission.arrive(kinds);
+      const ticket = admission.arrive(clientOf(request, call, trustedProxies), kinds);
       call.ticket = ticket;
       try {
         requireMediaType(request, mediaTypes);

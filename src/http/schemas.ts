@@ -226,6 +226,23 @@ export const similarityAnswer = t.Object({
   ),
 });
 
+/** What names an image in a path. */
+export const imageParams = t.Object({
+  sha256: t.String({
+    description: "SHA-256 of the image's bytes, 64 hex digits.",
+    pattern: "^[0-9A-Fa-f]{64}$",
+    examples: ["0123456789abcdef".repeat(4)],
+  }),
+});
+
+export const lookUpAnswer = t.Object({
+  status,
+  sha256: t.String({ examples: ["0123456789abcdef".repeat(4)] }),
+  model,
+  dimensions,
+  vector,
+});
+
 export const liveAnswer = t.Object({ status: t.Literal("alive") });
 
 export const readyAnswer = t.Object({
@@ -235,7 +252,9 @@ export const readyAnswer = t.Object({
       id: t.String(),
       state: t.Union([t.Literal("ready"), t.Literal("loading"), t.Literal("unavailable")]),
       why: t.Optional(t.String()),
-      retry_after: t.Optional(t.Integer({ description: "Seconds, while a download runs." })),
+      retry_after: t.Optional(
+        t.Integer({ description: "Seconds until a download is done, or tried again." }),
+      ),
     }),
   ),
 });

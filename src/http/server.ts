@@ -31,6 +31,8 @@ interface Served {
   readonly request: Request;
   readonly response: Response;
   readonly call: Call;
+  /** Whether the service cuts what is open. */
+  readonly isClosing: boolean;
 }
 
 export interface HttpServer {
@@ -63,6 +65,7 @@ export interface HttpServer {
  */
 export function startHttpServer(options: HttpServerOptions): HttpServer {
   const { app, calls, lifecycle, log, takesOver = false } = options;
+  let isClosing = false;
   let underWay = 0;
   let wakeIdle = () => {};
 
@@ -75,8 +78,8 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
     underWay += 1;
     try {
       const response = await answer(request, call);
-      setHeaders(response, call);
-      logCall(log, { method: received.method, request, response, call });
+      setHeaders(response, call, lifecycle);
+      logCall(log, { method: received.method, request, response, call, isClosing });
       return await hearOut(request, response);
     } finally {
       // The call's own deadlines are over: an idle connection is Bun's to close again.
@@ -96,14 +99,6 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
       call.problem = toProblem(error);
       return problemResponse(call.problem, call.requestId);
     }
-  }
-
-  function setHeaders({ headers }: Response, call: Call): void {
-    for (const [name, value] of call.answerHeaders) headers.set(name, value);
-    headers.set("x-request-id", call.requestId);
-    headers.set("server-timing", serverTiming(call, performance.now()));
-    headers.set("x-content-type-options", "nosniff");
-    if (lifecycle.isDraining || lifecycle.isHandingOver) headers.set("connection", "close");
   }
 
   const server = Bun.serve({
@@ -141,12 +136,23 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
       const timer = setTimeout(() => resolve(false), timeoutMs);
       return await promise.finally(() => clearTimeout(timer));
     },
-    close: () => server.stop(true),
+    close: () => {
+      isClosing = true;
+      return server.stop(true);
+    },
     checkDescriptors: createDescriptorWatch({
       closeIdleConnections: () => server.closeIdleConnections(),
       log,
     }),
   };
+}
+
+function setHeaders({ headers }: Response, call: Call, lifecycle: Lifecycle): void {
+  for (const [name, value] of call.answerHeaders) headers.set(name, value);
+  headers.set("x-request-id", call.requestId);
+  headers.set("server-timing", serverTiming(call, performance.now()));
+  headers.set("x-content-type-options", "nosniff");
+  if (lifecycle.isDraining || lifecycle.isHandingOver) headers.set("connection", "close");
 }
 
 /**
@@ -159,18 +165,19 @@ function toRoutable(request: Request): Request {
   const isAbsolute = URL.canParse(request.url);
   if (isAbsolute && method === request.method) return request;
   const path = request.url.replace(/^https?:\/\/[^/?]*/, "");
-  const url = isAbsolute ? request.url : `http://localhost${path}`;
+  // The target of CONNECT, which is for proxies, is no path (RFC 9112 §3.2.3).
+  const url = isAbsolute ? request.url : `http://localhost${path.startsWith("/") ? path : "/"}`;
   return new Request(url, { method, headers, signal, ...(method === "GET" ? {} : { body }) });
 }
 
 /** One line a request, without bytes, keys or query strings. */
-function logCall(log: Log, { method, request, response, call }: Served): void {
-  const { problem } = call;
+function logCall(log: Log, served: Served): void {
+  const { method, request, call } = served;
   const fields = {
     request_id: call.requestId,
     method,
     path: new URL(request.url).pathname.slice(0, 200),
-    ...outcomeOf(request, response, problem),
+    ...outcomeOf(served),
     ms: Math.round((performance.now() - call.startedAt) * 10) / 10,
     model: call.model,
     key: call.apiKeyName,
@@ -181,9 +188,12 @@ function logCall(log: Log, { method, request, response, call }: Served): void {
   else log.info("request", fields);
 }
 
-/** What a request came to; a client that has left gets no answer, so whatever failed then says nothing. */
-function outcomeOf(request: Request, response: Response, problem: Problem | undefined) {
-  if (request.signal.aborted) return { left: true };
+/**
+ * What a request came to. Without a connection there is no answer, so whatever failed then says nothing: the
+ * client has left, or the service has cut it at its end.
+ */
+function outcomeOf({ request, response, call: { problem }, isClosing }: Served) {
+  if (request.signal.aborted) return isClosing ? { cut: true } : { left: true };
   const failure = problem === undefined ? {} : { code: problem.code, cause: causeOf(problem) };
   return { status: response.status, ...failure };
 }

@@ -32,6 +32,42 @@ export function countTilePixels(avif: Uint8Array): number {
   return [...items.parts.keys()].reduce((sum, item) => sum + costOf(item, items, costs), 0);
 }
 
+/** Boxes that hold others, and bytes of their bodies before these. */
+const containers: Readonly<Record<string, number>> = {
+  meta: 4,
+  iprp: 0,
+  ipco: 0,
+  iref: 4,
+  iinf: 6,
+  dinf: 0,
+  dref: 8,
+  grpl: 0,
+  moov: 0,
+  trak: 0,
+  mdia: 0,
+  minf: 0,
+  stbl: 0,
+};
+
+/**
+ * Counts a file's boxes, also those in others.
+ *
+ * @param most ends the count: the result is then one more.
+ */
+export function countBoxes(avif: Uint8Array, most: number): number {
+  const view = new DataView(avif.buffer, avif.byteOffset, avif.byteLength);
+  const open: Box[] = [{ type: "", start: 0, end: avif.length }];
+  let count = 0;
+  for (let outer = open.pop(); outer !== undefined; outer = open.pop()) {
+    for (const box of walkBoxes(view, outer, containers[outer.type] ?? 0)) {
+      count += 1;
+      if (count > most) return count;
+      if (box.type in containers) open.push(box);
+    }
+  }
+  return count;
+}
+
 /** Pixels that are decoded for an image; `costs` keeps what is known, and ends what would go in circles. */
 function costOf(item: number, items: Items, costs: Map<number, number>): number {
   const known = costs.get(item);
@@ -86,7 +122,12 @@ function readAreas(view: DataView, iprp: Box, areas: Items["areas"]): void {
 
 /** The boxes that lie in another after its first bytes; those of one type only, where one is named. */
 function boxesIn(view: DataView, outer: Box, skipped: number, type?: string): Box[] {
-  const boxes: Box[] = [];
+  return [...walkBoxes(view, outer, skipped)].filter(
+    (box) => type === undefined || box.type === type,
+  );
+}
+
+function* walkBoxes(view: DataView, outer: Box, skipped: number): Generator<Box> {
   for (let at = outer.start + skipped; at + 8 <= outer.end; ) {
     const body = { type: "", start: at, end: outer.end };
     let size = numberAt(view, body, 0, 4);
@@ -97,12 +138,10 @@ function boxesIn(view: DataView, outer: Box, skipped: number, type?: string): Bo
       start += 8;
     }
     const end = size === 0 ? outer.end : Math.min(outer.end, at + size);
-    const box = { type: typeName(name), start, end };
-    if (type === undefined || box.type === type) boxes.push(box);
+    yield { type: typeName(name), start, end };
     if (end < start) break;
     at = end;
   }
-  return boxes;
 }
 
 /** A number of 1, 2 or 4 bytes, the highest first; 0 where the box is over. */

@@ -33,8 +33,12 @@ export type DecodePlan =
 
 /** Bytes that no decoding should exceed where it can be helped. */
 const wantedBytes = 500_000_000;
-/** Bytes that do not grow with the pixels: rows in work, and what the allocator has not yet given back. */
+/** Whole rows that libvips keeps between the decoder and what is read. */
+const bufferedRows = 512;
+/** Bytes of any decoding: rows in work, and what the allocator has not yet given back. */
 const fixedBytes = 50_000_000;
+/** Those of the rows among them: of 10,000 pixels in four samples. */
+const fixedRowBytes = bufferedRows * 10_000 * 4;
 /** Where MAX_PIXELS is higher than its default, memory may be too: as much for each pixel as by default. */
 const allowedBytesPerPixel = 5;
 /** More would take long, since each strip is a decoding of its own, and save little. */
@@ -53,12 +57,19 @@ export function planDecode(
 ): DecodePlan {
   const pixels = header.width * header.height;
   const bytes = pixelBytes(format, header);
-  const perPixel = (strips: number) => Math.max(bytes.start, bytes.held + bytes.read / strips);
-  const allowedBytes = Math.max(wantedBytes, allowedBytesPerPixel * maxPixels);
-  const most = Math.floor((allowedBytes - fixedBytes) / perPixel(maxStrips));
-  if (pixels > most) return { maxPixels: most };
+  // What is interlaced is whole before the first row, and rows are read from there.
+  const isBuffered = format !== "png" || !header.isInterlaced;
+  const rows = isBuffered ? Math.min(header.height, bufferedRows) : 0;
+  const keptBytes = rows * header.width * header.channels * header.bytesPerSample;
+  const rowBytes = Math.max(0, keptBytes - fixedRowBytes);
+  const perPixel = (strips: number) => bytes.held + bytes.read / strips;
+  const takenBytes = (strips: number) =>
+    fixedBytes + Math.max(pixels * bytes.start, rowBytes + pixels * perPixel(strips));
+  const freeBytes = Math.max(wantedBytes, allowedBytesPerPixel * maxPixels) - fixedBytes;
+  const most = Math.min(freeBytes / bytes.start, (freeBytes - rowBytes) / perPixel(maxStrips));
+  if (pixels > most) return { maxPixels: Math.max(0, Math.floor(most)) };
   let strips = 1;
-  while (strips < maxStrips && fixedBytes + pixels * perPixel(strips) > wantedBytes) strips += 1;
+  while (strips < maxStrips && takenBytes(strips) > wantedBytes) strips += 1;
   return { strips };
 }
 
@@ -78,9 +89,13 @@ function pixelBytes(format: ImageFormat, header: PixelHeader): PixelBytes {
     // The same, and once more for the frame before it is put there.
     case "webp":
       return { start: 8, held: 4, read };
-    // Planes one after the other, in one strip each.
+    // All samples where tiles are as high as the image, or planes lie one after the other: then one twice.
     case "tif":
-      return evenly(4, read);
+      return {
+        start: (channels + 1) * bytesPerSample,
+        held: channels * bytesPerSample,
+        read,
+      };
     // libaom's records of every 4×4 block, and the planes as YUV and RGB.
     case "avif":
       return { start: bytesPerSample === 1 ? 18 : 23, held: 4 * bytesPerSample, read };

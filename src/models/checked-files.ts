@@ -4,7 +4,7 @@
  * somebody who can write to the folder, for the record lies there too.
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, existsSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { isRecord } from "./json.ts";
@@ -37,7 +37,8 @@ export interface ReadTerms {
   readonly onRead?: (bytes: number) => void;
 }
 
-const recordName = "checked.json";
+/** Name of a folder's record. */
+export const recordName = "checked.json";
 
 /** Reads a folder's record; one that is not there or broken says nothing about any file. */
 export async function readCheckedFiles(folder: string): Promise<CheckedFiles> {
@@ -49,6 +50,11 @@ export async function readCheckedFiles(folder: string): Promise<CheckedFiles> {
   } catch {
     return {};
   }
+}
+
+/** Whether a folder has a record, whatever it says. Where none could be written there is none. */
+export function hasCheckedFiles(folder: string): boolean {
+  return existsSync(join(folder, recordName));
 }
 
 /** Writes a folder's record; where nothing can be written, the files are hashed again the next time. */
@@ -67,15 +73,15 @@ export async function looksUnchanged(
 }
 
 /**
- * Whether a file is still what its folder's record says: it looks so, or its bytes say so. A record that
- * does not name it says nothing against it.
+ * Whether a file is what its folder's record says: the record names it, and it looks as it did, or its bytes are the
+ * same.
  *
  * @throws Error of the file system.
  */
-export async function isStillChecked(path: string): Promise<boolean> {
+export async function isAsChecked(path: string): Promise<boolean> {
   const checked = (await readCheckedFiles(dirname(path)))[basename(path)];
-  if (checked === undefined || (await looksUnchanged(path, checked))) return true;
-  return (await checkFile(path)).sha256 === checked.sha256;
+  if (checked === undefined) return false;
+  return (await looksUnchanged(path, checked)) || (await checkFile(path)).sha256 === checked.sha256;
 }
 
 /**

@@ -1,8 +1,8 @@
 /** Fills a partial file from a hub, through cuts, silences and refusals. */
 import type { Clock } from "../backends/clock.ts";
 import { codeOf, messageOf } from "../errors.ts";
-import { parseRetryAfter } from "../net/retry-after.ts";
 import type { WeightsSource } from "./catalog.ts";
+import { continuesAt, judge, type Reception } from "./hub-answer.ts";
 import { type HubAccess, requestFile } from "./hub-request.ts";
 import type { PartialFile } from "./partial-file.ts";
 
@@ -22,6 +22,17 @@ export interface DownloadOptions extends HubAccess {
 export interface DownloadTerms {
   readonly signal: AbortSignal;
   readonly onProgress: (progress: PullProgress) => void;
+  /** Hears once that another process downloads the same file, and is waited for. */
+  readonly onWait?: () => void;
+  /** Hears why a try brought nothing, and when the next one is. */
+  readonly onSetback?: (setback: Setback) => void;
+}
+
+/** A try that was in vain; another follows. */
+export interface Setback {
+  /** One clause. */
+  readonly reason: string;
+  readonly waitMs: number;
 }
 
 /** One sentence about why there is no file, and whether another try may help. */
@@ -68,13 +79,14 @@ async function untilLong(
   for (let barren = 0; part.size() < file.bytes; ) {
     const end = await receive(options, part, file, terms);
     if (end === undefined) break;
-    if (end.kind === "fatal") return failed(end.sentence);
+    if (end.kind === "fatal") return { ...failed(end.sentence), mayPass: end.mayPass ?? false };
     // What is begun anew brings nothing until it is longer than before.
     barren = part.size() > most ? 0 : barren + 1;
     most = Math.max(most, part.size());
     if (barren === maxBarrenTries) return { ...failed(end.reason), mayPass: true };
-    const waitMs = end.waitMs ?? 1000 * 2 ** barren;
-    await options.clock.sleep(Math.min(waitMs, maxWaitMs), terms.signal);
+    const waitMs = Math.min(end.waitMs ?? 1000 * 2 ** barren, maxWaitMs);
+    if (barren > 0) terms.onSetback?.({ reason: end.reason, waitMs });
+    await options.clock.sleep(waitMs, terms.signal);
   }
   return undefined;
 }
@@ -82,12 +94,6 @@ async function untilLong(
 export function failed(sentence: string): PullFailure {
   return { kind: "failed", sentence, mayPass: false };
 }
-
-/** Why a request did not bring all that was missing. */
-type Reception =
-  /** Another try may bring more. */
-  | { readonly kind: "cut"; readonly reason: string; readonly waitMs?: number }
-  | { readonly kind: "fatal"; readonly sentence: string };
 
 /** Asks for what is missing, and takes what comes. */
 async function receive(
@@ -104,7 +110,7 @@ async function receive(
   try {
     const answer = await requestFile(access, urlOf(access, file), part.size(), silence.signal);
     const { response, linkedSha256 } = answer;
-    const refusal = judge(response, file, linkedSha256);
+    const refusal = judge(response, file, linkedSha256, access.token !== "");
     if (refusal === undefined) return await takeBody(response, part, file.bytes, heard);
     // The server holds less than we do: what we have is not its file.
     if (response.status === 416) await part.restart();
@@ -144,36 +150,6 @@ async function takeBody(
 
 function urlOf({ endpoint }: HubAccess, { repository, revision, path }: WeightsSource): URL {
   return new URL(`/${repository}/resolve/${revision}/${path}`, endpoint);
-}
-
-/** @returns undefined where the answer brings bytes. */
-function judge(
-  { status, headers }: Response,
-  { sha256 }: WeightsSource,
-  linkedSha256: string | undefined,
-): Reception | undefined {
-  if (status === 200 || status === 206) {
-    return linkedSha256 === undefined || linkedSha256 === sha256
-      ? undefined
-      : { kind: "fatal", sentence: "the hub has another file under this name" };
-  }
-  if (status === 401 || status === 403) {
-    return { kind: "fatal", sentence: `the hub refuses (${status}): set HF_TOKEN` };
-  }
-  if (status === 404) {
-    return { kind: "fatal", sentence: "the hub does not have the file (404): check HF_ENDPOINT" };
-  }
-  const waitS = parseRetryAfter(headers.get("retry-after"), Date.now());
-  const wait = waitS === undefined ? {} : { waitMs: waitS * 1000 };
-  return { kind: "cut", reason: `the hub answers ${status}`, ...wait };
-}
-
-/** Whether a 206 begins at the byte that was asked for; a 200 always begins at the first. */
-function continuesAt({ status, headers }: Response, fromByte: number, totalBytes: number): boolean {
-  if (status === 200) return fromByte === 0;
-  const [, first, total] =
-    /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range") ?? "") ?? [];
-  return Number(first) === fromByte && (total === "*" || Number(total) === totalBytes);
 }
 
 /** A signal that aborts with the caller's, and when nothing is heard for too long. */

@@ -2,7 +2,7 @@
  * Downloads files of a Hugging Face hub: resumed after a break, checked by size and SHA-256, placed whole,
  * and safe when several processes want the same file.
  */
-import { mkdir, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type Clock, processClock } from "../backends/clock.ts";
 import { codeOf, messageOf } from "../errors.ts";
@@ -56,10 +56,12 @@ export function createHub(options: HubOptions): Hub {
       file.bytes - (await sizeOf(path)) + terms.bytesBeside,
     );
     if (lack !== undefined) return { ...failed(lack), mayPass: true };
-    const part = await openPartialFile(path, file.bytes);
+    const part = await openPartialFile(path, file.bytes, terms.signal);
     try {
       const failure = await fillFromHub({ ...options, clock, silenceMs }, part, file, terms);
-      if (failure === undefined) await part.place(target);
+      if (failure === undefined) return (await part.place(target)) ? undefined : vanished;
+      // What was wrong was thrown away: an empty file is of use to nobody.
+      if (part.size() === 0) await rm(path, { force: true });
       return failure;
     } finally {
       await part.close();
@@ -71,10 +73,11 @@ export function createHub(options: HubOptions): Hub {
       if (options.isOffline) return failed("HF_HUB_OFFLINE forbids to download");
       try {
         await mkdir(dirname(target), { recursive: true });
-        for (;;) {
+        for (let tries = 0; ; tries += 1) {
           await using lock = await tryLockFile(`${target}.lock`);
           if ((await sizeOf(target)) === file.bytes) return undefined;
           if (lock !== undefined) return await download(file, target, terms);
+          if (tries === 0) terms.onWait?.();
           const receivedBytes = await sizeOf(`${target}.partial`);
           terms.onProgress({ receivedBytes, totalBytes: file.bytes });
           await clock.sleep(lockPollMs, terms.signal);
@@ -94,8 +97,15 @@ async function sizeOf(path: string): Promise<number> {
   );
 }
 
+/** Somebody deleted what was under way. */
+const vanished: PullFailure = {
+  ...failed("somebody deleted the file while it was downloaded: download it again"),
+  mayPass: true,
+};
+
 function fileSystemFailure(error: unknown): PullFailure {
   const code = codeOf(error);
+  if (code === "ENOENT") return vanished;
   if (code === "ENOSPC" || code === "EDQUOT") {
     return { ...failed("the disk of MODELS_DIR is full: free space"), mayPass: true };
   }

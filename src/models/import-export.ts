@@ -1,7 +1,14 @@
 /** Takes a published pair of ONNX files from a folder. */
 import { basename } from "node:path";
 import type { InstalledExport, InstalledModel } from "./installed-model.ts";
-import { findWeights, type ImportFault, isAnyThere, placeCopy, placesIn } from "./weights.ts";
+import {
+  type CopyTerms,
+  findWeights,
+  type ImportFault,
+  isAnyThere,
+  placeCopy,
+  placesIn,
+} from "./weights.ts";
 
 /**
  * Takes both files, once both are there and right.
@@ -13,7 +20,7 @@ export async function importExport(
   folder: string,
   { id }: InstalledModel,
   published: InstalledExport,
-  signal: AbortSignal,
+  terms: CopyTerms,
 ): Promise<ImportFault | undefined> {
   const { files, image, text, repository, revision } = published;
   const pairs = [
@@ -33,7 +40,8 @@ export async function importExport(
     return { sentence, isThere: await isAnyThere(found.flatMap(({ places }) => places)) };
   }
   for (const { from, target, bytes, sha256 } of found) {
-    const sentence = await placeCopy(from ?? "", target, { bytes, sha256 }, signal);
+    const to = { target, lock: `${published.folder}.lock`, bytes, sha256 };
+    const sentence = await placeCopy(from ?? "", to, terms);
     if (sentence !== undefined) return { sentence, isThere: true };
   }
   return undefined;

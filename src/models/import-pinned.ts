@@ -10,7 +10,7 @@ import { textTower } from "./onnx/text-tower.ts";
 import { pin, pinnedPath } from "./pinned-weights.ts";
 import { shortDigest } from "./prepared.ts";
 import { accessFile, parseSafetensors, type Safetensors } from "./safetensors.ts";
-import { placeCopy, placesIn, sizeOf } from "./weights.ts";
+import { type CopyTerms, placeCopy, placesIn, sizeOf } from "./weights.ts";
 
 /** A file that has the digest; or one sentence about why there is none. */
 type Found = { readonly path: string; readonly facts: FileFacts } | { readonly fault: string };
@@ -28,15 +28,16 @@ export async function importPinned(
   folder: string,
   model: InstalledModel,
   sha256: string,
-  signal: AbortSignal,
+  terms: CopyTerms,
 ): Promise<string | undefined> {
   const { id, modelsDir, architecture } = model;
-  const found = await findByDigest(folder, model, sha256, signal);
+  const found = await findByDigest(folder, model, sha256, terms);
   if ("fault" in found) return found.fault;
   const fault = architectureFault(found.path, architecture);
   if (fault !== undefined) return `${basename(found.path)} cannot be a ${id}: ${fault}`;
   const target = pinnedPath(modelsDir, id, sha256);
-  const notPlaced = await placeCopy(found.path, target, found.facts, signal);
+  const to = { ...found.facts, target, lock: `${dirname(target)}.lock` };
+  const notPlaced = await placeCopy(found.path, to, terms);
   if (notPlaced !== undefined) return notPlaced;
   await pin(modelsDir, id, found.facts);
   const { pinned } = model;
@@ -51,7 +52,7 @@ async function findByDigest(
   folder: string,
   { id, source }: InstalledModel,
   sha256: string,
-  signal: AbortSignal,
+  { signal, onProgress }: CopyTerms,
 ): Promise<Found> {
   const loose = await readdir(folder).catch(() => []);
   const named = loose.filter((name) => name.endsWith(".safetensors"));
@@ -62,8 +63,9 @@ async function findByDigest(
   ];
   const digests: string[] = [];
   for (const path of new Set(places)) {
-    if ((await sizeOf(path)) === undefined) continue;
-    const facts = await checkFile(path, { signal });
+    const size = await sizeOf(path);
+    if (size === undefined) continue;
+    const facts = await checkFile(path, { signal, onRead: (bytes) => onProgress(bytes, size) });
     if (facts.sha256 === sha256) return { path, facts };
     digests.push(`${basename(path)} has ${shortDigest(facts.sha256)}…`);
   }

@@ -1,13 +1,10 @@
 /** What of a model is on this host: its weights, whichever are served, and what was made of them. */
-import { existsSync, readdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { knownSource, type ModelDescription, type OnnxExport } from "./catalog.ts";
 import type { FileFacts } from "./checked-files.ts";
 import { type HubCacheVariables, hubCachePath } from "./hub-cache.ts";
-import { isPinName, pinnedPath, readPin } from "./pinned-weights.ts";
+import { type PinFault, pinnedPath, readPin } from "./pinned-weights.ts";
 import {
-  isPreparedName,
   type ModelFiles,
   modelFilesIn,
   preparedFolder,
@@ -40,8 +37,8 @@ export interface InstalledModel extends ModelDescription {
   readonly published: InstalledWeights | undefined;
   /** An operator's own, which go before everything else. */
   readonly pinned: InstalledWeights | undefined;
-  /** One sentence about why nobody can tell whether there are pinned ones. */
-  readonly fault: string | undefined;
+  /** Why nobody can tell whether there are pinned ones. */
+  readonly fault: PinFault | undefined;
   readonly onnxExport: InstalledExport | undefined;
 }
 
@@ -71,7 +68,7 @@ export function installedModel(
     pinned: isPinned
       ? installed(pinnedPath(modelsDir, id, found.sha256), undefined, found)
       : undefined,
-    fault: found !== undefined && "fault" in found ? found.fault : undefined,
+    fault: found !== undefined && "fault" in found ? found : undefined,
     onnxExport: description.onnx && installedExport(modelsDir, id, description.onnx),
   };
 }
@@ -129,28 +126,4 @@ export async function hasExport({ onnxExport, pinned }: InstalledModel): Promise
     (await findWeights([files.imageTower], image)) !== undefined &&
     (await findWeights([files.textTower], text)) !== undefined
   );
-}
-
-/**
- * Deletes all that this program keeps of a model: the published weights and pinned ones alike, the
- * published pair, and what was made of them. Other files in its folder stay.
- *
- * @throws Error of the file system.
- */
-export async function removeModel({ id, modelsDir, published, onnxExport }: InstalledModel) {
-  const own = published === undefined ? [] : [published.target];
-  const beside = own.flatMap((path) => [path, `${path}.partial`, `${path}.lock`]);
-  const pins = namesIn(join(modelsDir, id), isPinName);
-  const prepared = namesIn(preparedFolderIn(modelsDir), (name) => isPreparedName(name, id));
-  const exported = onnxExport === undefined ? [] : [onnxExport.folder];
-  for (const path of [...beside, ...pins, ...exported, ...prepared]) {
-    await rm(path, { recursive: true, force: true });
-  }
-}
-
-function namesIn(folder: string, isOurs: (name: string) => boolean): string[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder)
-    .filter(isOurs)
-    .map((name) => join(folder, name));
 }

@@ -1,4 +1,5 @@
 /** Compares what was written from weights with what would be written now. */
+import { createHash } from "node:crypto";
 import { closeSync, openSync, readSync } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
 import { basename, dirname } from "node:path";
@@ -39,7 +40,7 @@ export async function preparedState(
   const record = await readCheckedFiles(dirname(files.imageTower));
   if (!isFrom(record, sha256)) return "changed";
   const areUnchanged = await Promise.all(
-    dataPathsOf(files).map((path) => looksUnchanged(path, record[basename(path)])),
+    preparedPathsOf(files).map((path) => looksUnchanged(path, record[basename(path)])),
   );
   return areUnchanged.every(Boolean) ? "complete" : "changed";
 }
@@ -65,9 +66,21 @@ export async function bytesToWrite(
   return most;
 }
 
-/** The files that hold a prepared model's tensors. */
-export function dataPathsOf({ imageTower, textTower }: ModelFiles): readonly string[] {
-  return [`${imageTower}.data`, `${textTower}.data`];
+/** All files of a prepared model, which its folder's record names: of each tower the graph, and the tensors. */
+export function preparedPathsOf({ imageTower, textTower }: ModelFiles): readonly string[] {
+  return [imageTower, `${imageTower}.data`, textTower, `${textTower}.data`];
+}
+
+/** SHA-256 of the graphs that would be written now, by the names of their files: no record needs to be trusted for them. */
+export function graphDigests(
+  files: ModelFiles,
+  architecture: ClipArchitecture,
+): Readonly<Record<string, string>> {
+  const entries = towersOf(files, architecture).map(([path, graph]) => {
+    const digest = createHash("sha256").update(encodeTower(path, graph)).digest("hex");
+    return [basename(path), digest] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 /**
@@ -105,6 +118,10 @@ function towersOf(files: ModelFiles, architecture: ClipArchitecture) {
   ] as const;
 }
 
+function encodeTower(path: string, graph: Graph): Uint8Array {
+  return encodeModel(graph, basename(`${path}.data`));
+}
+
 /** Looks whether one tower is there; reads no tensors. */
 async function towerState(path: string, graph: Graph): Promise<PreparedState> {
   const [proto, data] = await Promise.all([
@@ -113,7 +130,7 @@ async function towerState(path: string, graph: Graph): Promise<PreparedState> {
   ]);
   if (proto === undefined && data === undefined) return "missing";
   const isWhole =
-    proto?.equals(encodeModel(graph, basename(`${path}.data`))) === true &&
+    proto?.equals(encodeTower(path, graph)) === true &&
     data?.size === placeWeights(graph).totalBytes;
   return isWhole ? "complete" : "incomplete";
 }

@@ -31,10 +31,10 @@ export function preparedFolder(directory: string, id: string, sha256: string): s
   return join(directory, `${id.toLowerCase()}-${shortDigest(sha256)}-v${GRAPH_VERSION}`);
 }
 
-/** Whether a name is that of a folder that was written from weights of a model, whichever and by whatever version, or of its lock. */
+/** Whether a name is that of a folder that was written from weights of a model, whichever and by whatever version. */
 export function isPreparedName(name: string, id: string): boolean {
   const prefix = `${id.toLowerCase()}-`;
-  return name.startsWith(prefix) && /^[0-9a-f]{8}-v\d+(\.lock)?$/.test(name.slice(prefix.length));
+  return name.startsWith(prefix) && /^[0-9a-f]{8}-v\d+$/.test(name.slice(prefix.length));
 }
 
 /** Folder of the synthetic stand-in. */

@@ -161,9 +161,14 @@ function checkCoverage(
   }
 }
 
-/** A name as the file has it, on one line and of some length at most. */
+/**
+ * A name as the file has it, on one line and of some length at most. What a terminal obeys, what nobody sees and
+ * what turns the line around (Unicode's Cc, Cf, Zl, Zp) is spelt out.
+ */
 function quote(name: string): string {
-  return JSON.stringify(name.slice(0, 100));
+  return JSON.stringify(name.slice(0, 100)).replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (sign) =>
+    sign.replace(/[\s\S]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`),
+  );
 }
 
 /** Whether a value is a list of whole numbers, none of them negative. */

@@ -1,6 +1,7 @@
 /** How the weights of a model get onto this host while the service runs. */
 import type { ModelToWrite } from "../backends/protocol.ts";
 import { knownSource } from "./catalog.ts";
+import { unreadableFault } from "./folder-fault.ts";
 import type { Hub } from "./hub.ts";
 import type { DownloadTerms, PullFailure } from "./hub-download.ts";
 import {
@@ -8,12 +9,14 @@ import {
   findServedWeights,
   hasExport,
   type InstalledModel,
+  type InstalledWeights,
   servedWeights,
   wrongFile,
 } from "./installed-model.ts";
 import type { ClipArchitecture } from "./onnx/architecture.ts";
 import { preparedFolderIn, syntheticFolder } from "./prepared.ts";
 import { preparedState } from "./prepared-check.ts";
+import { weightsFault } from "./weights.ts";
 
 /** The weights of one model. */
 export interface WeightsSupply {
@@ -40,40 +43,65 @@ type Pull = (terms: DownloadTerms) => Promise<PullFailure | undefined>;
 
 /** Makes the supply of a model's own weights. */
 export function createWeightsSupply(model: InstalledModel, hub: Hub): WeightsSupply {
+  let damaged: string | undefined;
   return {
     exactId: exactIdOf(model),
     isSynthetic: false,
     download: downloadOf(model, hub),
     mend: mendOf(model),
-    find: () => findTowers(model),
+    find: async () => {
+      const found = await findTowers(model);
+      damaged = "damaged" in found ? found.damaged : undefined;
+      return found;
+    },
     findFault: async () => {
+      if (damaged !== undefined) return damaged;
       const fault = await wrongFile(model);
       return fault && `${fault}: copy it again.`;
     },
   };
 }
 
+/** What a model's towers can be had from now. */
+export interface FoundTowers extends ModelToWrite {
+  /** One sentence about a file that was passed over: not ours, of the right length, and another. */
+  readonly damaged?: string;
+}
+
 /** What a model's towers can be had from now; or one sentence about why from nothing. */
 export async function findTowers(
   model: InstalledModel,
-): Promise<ModelToWrite | { readonly unavailable: string }> {
+): Promise<FoundTowers | { readonly unavailable: string }> {
   const { architecture, fault, onnxExport } = model;
   const weights = servedWeights(model);
-  if (fault !== undefined) return { unavailable: `The model is not served: ${fault}.` };
+  if (fault !== undefined) return { unavailable: `The model is not served: ${fault.fault}.` };
   if (weights === undefined) {
     return { unavailable: "No SHA-256 of its published weights is known here." };
   }
   const { bytes, sha256, folder, files } = weights;
-  const path = await findServedWeights(model);
+  const there = await findServedWeights(model);
   const isPrepared = ["complete", "changed"].includes(
     await preparedState(files, architecture, sha256),
   );
+  const damaged = isPrepared ? undefined : await damagedElsewhere(there, weights);
+  const path = damaged === undefined ? there : undefined;
   if (path === undefined && !isPrepared && onnxExport !== undefined && (await hasExport(model))) {
     const { image, text } = onnxExport;
     const from = { kind: "onnx", files: onnxExport.files, image, text, architecture } as const;
     return { folder: onnxExport.folder, from };
   }
-  return { folder, from: { kind: "weights", path, bytes, sha256, architecture } };
+  const from = { kind: "weights", path, bytes, sha256, architecture } as const;
+  return { folder, from, ...(damaged === undefined ? {} : { damaged }) };
+}
+
+/** Of a file in the user's Hugging Face cache, which is theirs to mend: one that lies in our own place is told of. */
+async function damagedElsewhere(
+  path: string | undefined,
+  weights: InstalledWeights,
+): Promise<string | undefined> {
+  if (path === undefined || path === weights.target) return undefined;
+  const fault = await weightsFault(path, weights).catch(unreadableFault);
+  return fault && `In the Hugging Face cache ${fault}: it is not used.`;
 }
 
 /** Only what was published can be downloaded, and only where nothing is pinned in its place. */
@@ -90,9 +118,7 @@ function downloadOf(model: InstalledModel, hub: Hub): WeightsSupply["download"] 
 }
 
 function mendOf({ id, fault, pinned, published }: InstalledModel): string {
-  if (fault !== undefined) {
-    return `Use "imagesvc models remove ${id}", and take the weights anew`;
-  }
+  if (fault !== undefined) return fault.mend.charAt(0).toUpperCase() + fault.mend.slice(1);
   if (pinned !== undefined) {
     return `Import them again with "imagesvc models import DIR --sha256 ${pinned.sha256} --model ${id}", or go back to the published ones with "imagesvc models remove ${id}"`;
   }

@@ -1,12 +1,13 @@
 /** The weights of a model on this host: found, checked, taken from elsewhere. */
-import { constants } from "node:fs";
-import { chmod, copyFile, mkdir, rm, stat } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { chmod, mkdir, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { tryLockFile } from "../native/file-lock.ts";
 import type { HubFile, WeightsSource } from "./catalog.ts";
 import { digestFile, type FileFacts, type ReadTerms } from "./checked-files.ts";
+import { spaceLack } from "./disk-space.ts";
 import { pathIn } from "./hub-cache.ts";
-import { openPartialFile } from "./partial-file.ts";
+import { openPartialFile, type PartialFile } from "./partial-file.ts";
 
 /** Why files were not taken from a folder. */
 export interface ImportFault {
@@ -14,6 +15,13 @@ export interface ImportFault {
   readonly sentence: string;
   /** Whether the folder has a file under a name of theirs. */
   readonly isThere: boolean;
+}
+
+/** Who waits for a copy. */
+export interface CopyTerms {
+  readonly signal: AbortSignal;
+  /** Hears how many bytes of a file were read or copied so far. */
+  readonly onProgress: (bytes: number, totalBytes: number) => void;
 }
 
 /** Where a model's published weights lie once they are this service's own. */
@@ -69,13 +77,22 @@ export async function importWeights(
   folder: string,
   target: string,
   file: WeightsSource,
-  signal: AbortSignal,
+  terms: CopyTerms,
 ): Promise<ImportFault | undefined> {
   const paths = placesIn(folder, basename(dirname(target)), file);
   const found = await findWeights(paths, file);
   if (found === undefined) return await whatIsThere(paths, file);
-  const sentence = await placeCopy(found, target, file, signal);
+  const { bytes, sha256 } = file;
+  const to = { target, lock: `${target}.lock`, bytes, sha256 };
+  const sentence = await placeCopy(found, to, terms);
   return sentence === undefined ? undefined : { sentence, isThere: true };
+}
+
+/** Where a file is copied to, and as what. */
+export interface CopyTarget extends FileFacts {
+  readonly target: string;
+  /** Held meanwhile. */
+  readonly lock: string;
 }
 
 /**
@@ -86,25 +103,26 @@ export async function importWeights(
  */
 export async function placeCopy(
   found: string,
-  target: string,
-  { bytes, sha256 }: FileFacts,
-  signal: AbortSignal,
+  { target, lock: lockPath, bytes, sha256 }: CopyTarget,
+  terms: CopyTerms,
 ): Promise<string | undefined> {
-  await mkdir(dirname(target), { recursive: true });
-  await using lock = await tryLockFile(`${target}.lock`);
+  await mkdir(dirname(lockPath), { recursive: true });
+  await using lock = await tryLockFile(lockPath);
   if (lock === undefined) return "another process is at it: wait until it is done";
+  await mkdir(dirname(target), { recursive: true });
   const partial = `${target}.partial`;
+  // What a download left is in the way.
+  await rm(partial, { force: true });
+  const lack = await spaceLack(dirname(target), bytes);
+  if (lack !== undefined) return lack;
   try {
-    await copyFile(found, partial, constants.COPYFILE_FICLONE);
-    // Who imports need not be who serves.
-    await chmod(partial, 0o644);
-    signal.throwIfAborted();
-    // It reads what was copied, so what is placed is what was checked.
     const copy = await openPartialFile(partial, bytes);
     try {
+      await copyInto(copy, found, bytes, terms);
       if (copy.digest() !== sha256) return `${otherFile(basename(found))}: its SHA-256 is another`;
-      await copy.place(target);
-      return undefined;
+      // Who imports need not be who serves.
+      await chmod(partial, 0o644);
+      return (await copy.place(target)) ? undefined : "somebody deleted the copy: import it again";
     } finally {
       await copy.close();
     }
@@ -112,6 +130,21 @@ export async function placeCopy(
     // Whatever went wrong, half a copy is of no use, and on a full disk in the way.
     await rm(partial, { force: true });
   }
+}
+
+/** The bytes are hashed on their way, so what is placed is what was checked. */
+async function copyInto(
+  copy: PartialFile,
+  found: string,
+  totalBytes: number,
+  { signal, onProgress }: CopyTerms,
+): Promise<void> {
+  for await (const chunk of createReadStream(found, { highWaterMark: 1 << 20 })) {
+    signal.throwIfAborted();
+    await copy.append(chunk);
+    onProgress(copy.size(), totalBytes);
+  }
+  signal.throwIfAborted();
 }
 
 async function whatIsThere(paths: readonly string[], file: WeightsSource): Promise<ImportFault> {

@@ -143,6 +143,7 @@ export const embedded = {
   nativeFiles: [${entries.join(", ")}],
   inferenceWorker: "${EXECUTABLE_ROOT}/workers/inference.js",
   jsonWorker: "${EXECUTABLE_ROOT}/workers/json.js",
+  cacheWorker: "${EXECUTABLE_ROOT}/workers/cache.js",
 };
 `;
 }

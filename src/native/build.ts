@@ -43,6 +43,7 @@ export async function buildExecutable(outfile: string, platform: Platform): Prom
         "src/main.ts",
         "workers/inference.ts",
         "workers/json.ts",
+        "workers/cache.ts",
         "workers/pool-worker.ts",
       ].map((path) => resolve(root, path)),
       root,

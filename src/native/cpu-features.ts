@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
  */
 const RELEVANT = [
   ...["avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16"],
-  ...["asimd", "asimddp", "i8mm", "bf16", "sve", "sve2"],
+  ...["asimd", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"],
 ] as const;
 
 /**

@@ -21,6 +21,8 @@ interface Embedded {
   readonly inferenceWorker: string;
   /** Path of the JSON worker's module inside the executable. */
   readonly jsonWorker: string;
+  /** Path of the module inside the executable that hashes images and writes the embedding cache. */
+  readonly cacheWorker: string;
 }
 
 /** Nothing from source: the build puts a module of its own in this one's place (`build-plugin.ts`). */

@@ -1,7 +1,19 @@
 import { open } from "node:fs/promises";
+import { codeOf } from "../errors.ts";
 
-/** Makes a rename in a folder outlast a power cut. @throws Error of the file system. */
+/**
+ * Makes a rename in a folder outlast a power cut, where its file system lets that be asked for.
+ *
+ * @throws Error of the file system.
+ */
 export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, "r");
-  await folder.sync().finally(() => folder.close());
+  try {
+    await folder.sync();
+  } catch (error) {
+    // fsync(2): no folder can be synced there.
+    if (codeOf(error) !== "EINVAL") throw error;
+  } finally {
+    await folder.close();
+  }
 }

@@ -6,5 +6,6 @@ export const workerFiles = {
   inference:
     embedded?.inferenceWorker ??
     fileURLToPath(new URL("../../workers/inference.ts", import.meta.url)),
+  cache: embedded?.cacheWorker ?? fileURLToPath(new URL("../../workers/cache.ts", import.meta.url)),
   json: embedded?.jsonWorker ?? fileURLToPath(new URL("../../workers/json.ts", import.meta.url)),
 } as const;

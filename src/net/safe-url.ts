@@ -33,6 +33,10 @@ export function parseImageUrl(text: string): URL {
   if (url.hostname.split(".").includes("")) {
     throw invalid("The image URL's host name has an empty part: check its dots.");
   }
+  // Bun's fetch asks for such a path without its first slashes: for another one.
+  if (url.pathname.startsWith("//")) {
+    throw invalid("The image URL's path begins with two slashes: remove one, or upload the bytes.");
+  }
   url.hash = "";
   return url;
 }

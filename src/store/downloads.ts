@@ -15,6 +15,9 @@ import { join } from "node:path";
 import type { ImageBytes, ImageFacts } from "../backends/protocol.ts";
 import { codeOf, messageOf, Problem } from "../errors.ts";
 import { tryLock } from "../native/file-lock.ts";
+import { syncFolder } from "../native/sync-folder.ts";
+import { createGroupedCall } from "./grouped-call.ts";
+import { incomingPath, isAbandoned } from "./incoming.ts";
 
 export interface DownloadsOptions {
   readonly directory: string;
@@ -49,12 +52,14 @@ export interface Downloads {
   /** Opens a new file under way. @throws Problem `storage-full`. */
   openSpool(): Promise<Spool>;
   /**
-   * Keeps an image under its digest; the same bytes twice are one file, whose time of change is that of the
-   * last request: its age counts from there.
+   * Keeps an image under its digest, also through a power cut the moment after; the same bytes twice are one
+   * file, whose time of change is that of the last request: its age counts from there.
    *
    * @throws Problem `storage-full`; nothing half-written stays.
    */
   keep(image: ImageBytes, facts: ImageFacts): Promise<SavedFile>;
+  /** Whether a new image would have room now. @throws Error of the file system. */
+  hasRoom(): Promise<boolean>;
 }
 
 /**
@@ -87,21 +92,18 @@ export function savedFile({ sha256, format }: ImageFacts): SavedFile {
   return { savedAs, path: `downloads/${savedAs}` };
 }
 
-const spoolPrefix = ".incoming-";
-
-/** A name in the folder that is nobody's, for a file that is not, or no longer, kept. */
-export function hiddenPath(directory: string): string {
-  return join(directory, `${spoolPrefix}${process.pid}-${crypto.randomUUID()}`);
-}
-
 const newFile = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
 
 /** Makes the store; the folder is touched by `prepare` and later. */
 export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): Downloads {
+  const syncNames = createGroupedCall(() => syncFolder(directory));
+  /** Files whose name may not outlast a power cut yet. */
+  let unsynced = 0;
+
   async function openSpool(): Promise<Spool> {
-    const path = hiddenPath(directory);
+    const path = incomingPath(directory);
     const file = await storing(async () => {
-      await checkFree(directory, minFreeBytes);
+      if (!(await hasRoom())) throw storageFull(new Error("less than DOWNLOADS_MIN_FREE_BYTES"));
       return await open(path, newFile, 0o600);
     });
     // Until it is closed, so that whoever sweeps the folder sees that it is somebody's.
@@ -127,11 +129,30 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
     };
   }
 
+  async function hasRoom(): Promise<boolean> {
+    if (minFreeBytes === 0) return true;
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize >= minFreeBytes;
+  }
+
+  /** Puts a finished file in its place, whole even if the power fails the moment after. */
+  async function place(path: string, target: string): Promise<void> {
+    unsynced += 1;
+    try {
+      const file = await open(path, constants.O_RDONLY);
+      await file.sync().finally(() => file.close());
+      await rename(path, target);
+      await syncNames();
+    } finally {
+      unsynced -= 1;
+    }
+  }
+
   async function keepBytes(bytes: Uint8Array, target: string): Promise<void> {
     const spool = await openSpool();
     try {
       await spool.write(bytes);
-      await place(spool.path, target);
+      await storing(() => place(spool.path, target));
     } finally {
       await spool.discard();
     }
@@ -139,61 +160,26 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
 
   return {
     openSpool,
+    hasRoom,
     prepare: async () => {
       await mkdir(directory, { recursive: true, mode: 0o700 });
       await access(directory, constants.W_OK | constants.X_OK);
       for (const name of await readdir(directory)) {
-        if (await isStale(directory, name)) await rm(join(directory, name), { force: true });
+        if (await isAbandoned(directory, name)) await rm(join(directory, name), { force: true });
       }
     },
     keep: async (image, facts) => {
       const saved = savedFile(facts);
       const target = join(directory, saved.savedAs);
       const size = image.kind === "memory" ? image.bytes.length : (await stat(image.path)).size;
-      if ((await touch(target)) && (await hasSize(target, size))) return saved;
-      if (image.kind === "memory") await keepBytes(image.bytes, target);
-      else await place(image.path, target);
+      if ((await touch(target)) && (await hasSize(target, size))) {
+        // It may be a request's that is under way.
+        if (unsynced > 0) await storing(syncNames);
+      } else if (image.kind === "memory") await keepBytes(image.bytes, target);
+      else await storing(() => place(image.path, target));
       return saved;
     },
   };
-}
-
-/**
- * Whether a file under way belongs to a process that is gone. Its number tells only of processes that this one
- * can see: another container that shares the folder has numbers of its own, so that the lock decides.
- */
-async function isStale(directory: string, name: string): Promise<boolean> {
-  const pid = new RegExp(`^${RegExp.escape(spoolPrefix)}(\\d+)-`).exec(name)?.[1];
-  if (pid === undefined) return false;
-  if (Number(pid) !== process.pid && isAlive(Number(pid))) return false;
-  try {
-    const file = await open(join(directory, name), constants.O_RDONLY | constants.O_NOFOLLOW);
-    const isNobodys = tryLock(file);
-    await file.close();
-    return isNobodys;
-  } catch {
-    // Another user's, or gone meanwhile.
-    return false;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    const isOfAnotherUser = codeOf(error) === "EPERM";
-    return isOfAnotherUser;
-  }
-}
-
-/** Puts a finished file in its place, whole even if the power fails the moment after. */
-function place(path: string, target: string): Promise<void> {
-  return storing(async () => {
-    const file = await open(path, constants.O_RDONLY);
-    await file.sync().finally(() => file.close());
-    await rename(path, target);
-  });
 }
 
 /**
@@ -213,13 +199,6 @@ async function touch(path: string): Promise<boolean> {
 async function hasSize(path: string, size: number): Promise<boolean> {
   const found = await stat(path).catch(() => undefined);
   return found?.isFile() === true && found.size === size;
-}
-
-async function checkFree(directory: string, minFreeBytes: number): Promise<void> {
-  if (minFreeBytes === 0) return;
-  const { bavail, bsize } = await statfs(directory);
-  if (bavail * bsize < minFreeBytes)
-    throw storageFull(new Error("less than DOWNLOADS_MIN_FREE_BYTES"));
 }
 
 /** Whatever the disk refuses is the caller's `storage-full`, with the reason for the log. */

@@ -4,7 +4,7 @@ import { lstat, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { codeOf } from "../errors.ts";
 import type { ImageFormat } from "../image/signature.ts";
-import { hiddenPath } from "./downloads.ts";
+import { incomingPath } from "./incoming.ts";
 
 /** A kept image. */
 export interface KeptImage {
@@ -63,19 +63,24 @@ export function nameOf({ sha256, format }: KeptImage): string {
  */
 export async function deleteUnlessKeptAgain(directory: string, image: KeptImage): Promise<boolean> {
   const path = join(directory, nameOf(image));
-  const aside = hiddenPath(directory);
+  const aside = incomingPath(directory);
   try {
     await rename(path, aside);
   } catch (error) {
     if (isMissing(error)) return false;
     throw error;
   }
-  const { mtimeMs } = await lstat(aside);
-  if (mtimeMs !== image.keptAtMs) {
-    await rename(aside, path);
-    return false;
+  try {
+    const { mtimeMs } = await lstat(aside);
+    if (mtimeMs !== image.keptAtMs) {
+      await rename(aside, path);
+      return false;
+    }
+    await rm(aside);
+  } catch (error) {
+    // A start swept it: it looks as if nobody worked at it.
+    if (!isMissing(error)) throw error;
   }
-  await rm(aside);
   return true;
 }
 

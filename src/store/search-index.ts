@@ -1,6 +1,6 @@
 /** The vectors of a folder's pictures, kept from one search to the next. */
 import { Database, SQLiteError } from "bun:sqlite";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { cosineSimilarity } from "../vector/similarity.ts";
 
@@ -16,7 +16,7 @@ export interface SearchIndex extends Disposable {
   has(path: string, version: string): boolean;
   /** @param vector float32, [dimensions]. It is there for every later search, also after a crash. */
   put(path: string, version: string, vector: Float32Array): void;
-  /** Forgets every picture but these. */
+  /** Forgets every picture but these: afterwards neither the index nor its log has their names or vectors. */
   keepOnly(paths: ReadonlySet<string>): void;
   /**
    * The best matches, best first.
@@ -26,15 +26,15 @@ export interface SearchIndex extends Disposable {
   best(query: Float32Array, count: number): readonly Match[];
 }
 
-/** Goes into every index: to be raised whenever its tables change. */
-const VERSION = 1;
+/** Goes into every index: to be raised whenever its tables change. Version 1 did not overwrite what it deleted. */
+const VERSION = 2;
 
 /** How long another process may write before this one gives up. */
 const busyTimeoutMs = 10_000;
 
 /**
- * Opens an index, which is made where it is missing. One that is broken, or of another version, is put
- * aside under its name with `.broken` appended, and a new one begun.
+ * Opens an index, which is made where it is missing. One that is broken, or of another version, is deleted, for it
+ * holds what nobody would look for there, and a new one begun.
  *
  * @param onBroken called then.
  * @throws Error of the file system or of SQLite, such as a full disk.
@@ -44,8 +44,7 @@ export async function openSearchIndex(path: string, onBroken: () => void): Promi
   const database = openWhole(path);
   if (database !== undefined) return toIndex(database);
   onBroken();
-  await rename(path, `${path}.broken`);
-  for (const suffix of ["-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
+  for (const suffix of ["", "-wal", "-shm"]) await rm(`${path}${suffix}`, { force: true });
   const made = openWhole(path);
   if (made === undefined) throw new Error("a new search index is broken at once");
   return toIndex(made);
@@ -58,6 +57,8 @@ function openWhole(path: string): Database | undefined {
     database.run(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
     database.run("PRAGMA journal_mode = WAL");
     database.run("PRAGMA synchronous = NORMAL");
+    // Names and vectors tell of pictures: those that are deleted are overwritten.
+    database.run("PRAGMA secure_delete = ON");
     database.transaction(() => prepare(database)).immediate();
     const [check] = database.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").all();
     if (versionOf(database) === VERSION && check?.quick_check === "ok") return database;
@@ -114,6 +115,8 @@ function toIndex(database: Database): SearchIndex {
       database.transaction(() => {
         for (const { path } of gone) forget.run(path);
       })();
+      // Until then the write-ahead log holds earlier pages.
+      database.run("PRAGMA wal_checkpoint(TRUNCATE)");
     },
     best: (query, count) => {
       const best: Match[] = [];

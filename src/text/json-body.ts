@@ -24,13 +24,16 @@ export interface JsonRules {
  *
  * @param pieces the bytes in order, cut anywhere.
  * @returns the value as it was sent; but where the image field has a text, the image's bytes are in its place,
- *   as an ArrayBuffer: JSON has none, so nobody can send one.
+ *   as an ArrayBuffer: JSON has none, so nobody can send one. A list that is too long for any field is cut to one
+ *   item more than its field takes: its schema refuses it all the same, and looks at no more.
  * @throws Problem `malformed-body`; `invalid-base64` or `body-too-large` for the image.
  */
 export function parseJsonBody(pieces: Iterable<Uint8Array>, rules: JsonRules): unknown {
-  const value = parseJson(decodeText(pieces, rules.lineBreak), rules.maxValues);
+  const parsed = parseJson(decodeText(pieces, rules.lineBreak), rules.maxValues);
+  if (!isObject(parsed)) return parsed;
+  const value = Object.fromEntries(Object.entries(parsed).map(cutList));
   const { imageField, maxImageBytes } = rules;
-  if (imageField === undefined || !isObject(value)) return value;
+  if (imageField === undefined) return value;
   const text = value[imageField];
   if (typeof text !== "string") return value;
   return { ...value, [imageField]: decodeBase64Image(text, maxImageBytes).buffer };
@@ -81,9 +84,25 @@ export function refuseManyValues(text: string, marks: readonly string[], maxValu
   }
 }
 
+function cutList([name, value]: [string, unknown]): [string, unknown] {
+  return [name, Array.isArray(value) ? value.slice(0, limits.maxTexts + 1) : value];
+}
+
+/** Names, and whatever looks like one inside a string. @throws Problem `malformed-body` if there are too many. */
+function refuseManyNames(text: string): void {
+  let left = limits.maxJsonNames;
+  for (const _ of text.matchAll(/"\s*:/g)) {
+    left -= 1;
+    if (left >= 0) continue;
+    const detail = `The body holds more than ${limits.maxJsonNames} names: send only the documented fields.`;
+    throw new Problem("malformed-body", detail);
+  }
+}
+
 function parseJson(text: string, maxValues: number): unknown {
   if (!/\S/.test(text)) throw new Problem("malformed-body", "The body is empty: send JSON.");
   refuseManyValues(text, ["[", "{", ","], maxValues);
+  refuseManyNames(text);
   let value: unknown;
   try {
     value = JSON.parse(text);

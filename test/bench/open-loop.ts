@@ -10,6 +10,8 @@ export interface OpenLoopOptions {
   readonly nextRequest: () => Uint8Array;
   readonly requestsPerS: number;
   readonly forMs: number;
+  /** Of `forMs` at its start, until as many answers come as will: goodput is counted from then on. */
+  readonly leadInMs: number;
   /** Requests under way at once; one more is not sent, and counts as an error. */
   readonly maxUnderWay: number;
   /** ms after the last request until the answers that are missing are given up. */
@@ -21,9 +23,11 @@ export interface OpenLoopReport {
   readonly offered: number;
   /** For how many ms requests were sent. */
   readonly forMs: number;
+  /** Of these, how many at the start do not count for goodput. */
+  readonly leadInMs: number;
   /** 200: ms from the scheduled time. */
   readonly acceptedMs: readonly number[];
-  /** How many of these came within `forMs`. */
+  /** How many of these came within `forMs`, after the lead-in. */
   readonly acceptedInTime: number;
   /** 429 and 503: ms from the scheduled time. */
   readonly refusedMs: readonly number[];
@@ -35,14 +39,25 @@ export interface OpenLoopReport {
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** Images a second that were embedded while requests were sent. */
-export function goodput({ acceptedInTime, forMs }: OpenLoopReport): number {
-  return (acceptedInTime * 1000) / forMs;
+/** Requests a second that were answered with 200 while requests were sent, the lead-in left out. */
+export function goodput({ acceptedInTime, forMs, leadInMs }: OpenLoopReport): number {
+  return (acceptedInTime * 1000) / (forMs - leadInMs);
+}
+
+/** How many requests were neither answered with 200 nor refused. */
+export function countMissed({ errors }: OpenLoopReport): number {
+  return Object.values(errors).reduce((sum, count) => sum + count, 0);
+}
+
+/** ms from the scheduled time of all that was not refused: Infinity for what was missed. */
+export function takenMs(report: OpenLoopReport): readonly number[] {
+  const missed = new Array<number>(countMissed(report)).fill(Number.POSITIVE_INFINITY);
+  return [...report.acceptedMs, ...missed];
 }
 
 /** Sends requests by a schedule of exponential pauses, the same every time. */
 export async function runOpenLoop(options: OpenLoopOptions): Promise<OpenLoopReport> {
-  const { forMs, maxUnderWay, nextRequest } = options;
+  const { forMs, leadInMs, maxUnderWay, nextRequest } = options;
   const tally = createTally();
   const pool = createPool();
   const underWay = new Set<Promise<void>>();
@@ -54,7 +69,8 @@ export async function runOpenLoop(options: OpenLoopOptions): Promise<OpenLoopRep
       tally.late(performance.now() - scheduledAt);
       const answer = await connection.exchange(nextRequest());
       const now = performance.now();
-      tally.answered(answer, now - scheduledAt, now - startedAt <= forMs);
+      const atMs = now - startedAt;
+      tally.answered(answer, now - scheduledAt, atMs >= leadInMs && atMs <= forMs);
       pool.give(connection);
     } catch (error) {
       tally.failed(error instanceof Error ? error.message : String(error));
@@ -77,7 +93,7 @@ export async function runOpenLoop(options: OpenLoopOptions): Promise<OpenLoopRep
   await Promise.race([Promise.all(underWay), Bun.sleep(options.patienceMs)]);
   tally.failed("no answer", underWay.size);
   pool.close();
-  return tally.report(forMs);
+  return tally.report(forMs, leadInMs);
 }
 
 /** So many clients, each of which sends its next request as soon as it has its answer: finds out the capacity. */
@@ -164,9 +180,10 @@ function createTally() {
         refusedServerMs.push(serverMs);
       } else failed(`status ${status}`);
     },
-    report: (forMs: number): OpenLoopReport => ({
+    report: (forMs: number, leadInMs = 0): OpenLoopReport => ({
       offered,
       forMs,
+      leadInMs,
       acceptedMs,
       acceptedInTime,
       refusedMs,

@@ -1,5 +1,6 @@
 /** The figure of overload as an SVG that is readable on light and on dark pages. */
-import { goodput, type OpenLoopReport } from "./open-loop.ts";
+import { goodput, takenMs } from "./open-loop.ts";
+import type { LoadRun } from "./overload-run.ts";
 import { percentile } from "./statistics.ts";
 
 const width = 960;
@@ -10,12 +11,6 @@ const lefts = { rate: 76, time: 492 };
 /** Axis of ms, by powers of ten. */
 const time = { least: 0.1, most: 100_000 };
 
-/** What became of one load. */
-export interface LoadRun extends OpenLoopReport {
-  /** Load over capacity. */
-  readonly multiple: number;
-}
-
 interface Mark {
   readonly label: string;
   readonly className: string;
@@ -23,7 +18,7 @@ interface Mark {
 }
 
 const times: readonly Mark[] = [
-  { label: "embedded, p99", className: "good", of: (run) => at(run.acceptedMs, 99) },
+  { label: "not refused, p99", className: "good", of: (run) => at(takenMs(run), 99) },
   { label: "refused, longest", className: "refused", of: (run) => at(run.refusedMs, 100) },
   { label: "refused, median", className: "refused light", of: (run) => at(run.refusedMs, 50) },
 ];
@@ -72,7 +67,8 @@ function* timePanel(runs: readonly LoadRun[]): Generator<string> {
   const left = lefts.time;
   const decades = Math.log10(time.most / time.least);
   const y = (ms: number) => {
-    const share = Math.log10(Math.max(ms, time.least) / time.least) / decades;
+    const shown = Math.min(Math.max(ms, time.least), time.most);
+    const share = Math.log10(shown / time.least) / decades;
     return panel.bottom - share * (panel.bottom - panel.top);
   };
   yield text(left, 28, "Time until the answer", "title");

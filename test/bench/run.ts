@@ -2,10 +2,12 @@
 import { availableParallelism, cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { dependencies, version } from "../../package.json" with { type: "json" };
+import { cache } from "./cache.ts";
 import { eventLoop } from "./event-loop.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { livez } from "./livez.ts";
+import { memory } from "./memory.ts";
 import { overload } from "./overload.ts";
 import { preprocess } from "./preprocess.ts";
 import { soak } from "./soak.ts";
@@ -20,6 +22,7 @@ interface FigureOptions {
   readonly seconds: number;
   readonly minutes: number;
   readonly plot: string | undefined;
+  readonly only: readonly number[] | undefined;
 }
 
 const figures = new Map<string, Figure>([
@@ -30,6 +33,8 @@ const figures = new Map<string, Figure>([
   ["livez", livez],
   ["upload-memory", uploadMemory],
   ["idle-memory", idleMemory],
+  ["memory", memory],
+  ["cache", cache],
   ["start", start],
   ["overload", overload],
   ["soak", soak],
@@ -74,7 +79,12 @@ const { values, positionals } = parseArgs({
     minutes: { type: "string", default: "30" },
     /** File that takes the plot of `overload`. */
     plot: { type: "string" },
+    /** Loads of `overload`, over capacity, such as `1,20`. */
+    only: { type: "string" },
   },
 });
 const { seconds, minutes, plot } = values;
-process.exit(await run(positionals, { seconds: Number(seconds), minutes: Number(minutes), plot }));
+const only = values.only?.split(",").map(Number);
+process.exit(
+  await run(positionals, { seconds: Number(seconds), minutes: Number(minutes), plot, only }),
+);

@@ -48,6 +48,7 @@ export async function startService(
       HF_HUB_OFFLINE: "true",
       MODELS_DIR: weights === "none" ? emptyDir : testModelsDir,
       DOWNLOADS_DIR: downloadsDir,
+      CACHE_DIR: join(folder, "cache"),
       ...settings,
     },
     logPath,

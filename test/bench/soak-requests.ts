@@ -20,16 +20,43 @@ export interface SoakRequest {
   readonly share: number;
   /** What may be answered: full houses beside what is right. */
   readonly statuses: readonly number[];
+  /** Images, and texts, that CLIP embeds for it; none unless it says so. */
+  readonly images?: number;
+  readonly texts?: number;
   /** Sends it and reads the answer. @returns its status; undefined where the client leaves. */
   send(): Promise<number | undefined>;
 }
 
 const hugeBytes = 25 * 1024 * 1024;
-const full = 503;
+/** Status of a full house. */
+export const full = 503;
 
 /** Makes them: 5 % are bad, and 5 % leave. */
 export function createSoakRequests(parts: SoakParts): readonly SoakRequest[] {
   return [...goodRequests(parts), ...badRequests(parts), ...leavingClients(parts)];
+}
+
+/** What CLIP can do in a second, of one or of the other. */
+export interface ClipCapacity {
+  readonly imagesPerS: number;
+  readonly textsPerS: number;
+}
+
+/**
+ * Requests a second of the whole mix that take all of CLIP's capacity. What CLIP does not embed counts as
+ * nothing: NV-DINOv2, bad requests, clients that leave early, and the docs come on top.
+ */
+export function capacityOfMix(
+  requests: readonly Pick<SoakRequest, "share" | "images" | "texts">[],
+  { imagesPerS, textsPerS }: ClipCapacity,
+): number {
+  const requestsInAll = requests.reduce((sum, { share }) => sum + share, 0);
+  const seconds = requests.reduce(
+    (sum, { share, images = 0, texts = 0 }) =>
+      sum + share * (images / imagesPerS + texts / textsPerS),
+    0,
+  );
+  return requestsInAll / seconds;
 }
 
 function goodRequests({ service, pictures, nvidia, nextPhoto }: SoakParts): SoakRequest[] {
@@ -40,20 +67,22 @@ function goodRequests({ service, pictures, nvidia, nextPhoto }: SoakParts): Soak
   const pictureUrl = () => new URL(`/${fetched++}.jpg`, pictures).href;
   const statuses = [200, full];
   return [
-    { name: "upload", share: 36, statuses, send: () => upload(clip, nextPhoto()) },
+    { name: "upload", share: 36, statuses, images: 1, send: () => upload(clip, nextPhoto()) },
     {
       name: "base64",
       share: 10,
       statuses,
+      images: 1,
       send: () => json(`/vectorize-image-base64${clip}`, { image_base64: base64() }),
     },
     {
       name: "image URL",
       share: 8,
       statuses,
+      images: 1,
       send: () => json(`/vectorize-image${clip}`, { image_url: pictureUrl() }),
     },
-    { name: "/upload", share: 8, statuses, send: () => form("/upload", pictureUrl()) },
+    { name: "/upload", share: 8, statuses, images: 1, send: () => form("/upload", pictureUrl()) },
     { name: "NV-DINOv2", share: 8, statuses, send: () => upload("", nextPhoto()) },
     {
       name: "NV-DINOv2 by base64",
@@ -74,12 +103,15 @@ function goodRequests({ service, pictures, nvidia, nextPhoto }: SoakParts): Soak
       name: "texts",
       share: 6,
       statuses,
+      texts: 2,
       send: () => json("/embed-text", { text: ["a dog", "a photo of a cat"] }),
     },
     {
       name: "similarity",
       share: 4,
       statuses,
+      images: 1,
+      texts: 2,
       send: () => json("/similarity", { image_base64: base64(), texts: ["a dog", "a cat"] }),
     },
     { name: "health", share: 4, statuses: [200], send: () => get("/livez") },
@@ -152,6 +184,7 @@ function leavingClients({ service, nextPhoto }: SoakParts): SoakRequest[] {
       name: "leaves without reading its answer",
       share: 1,
       statuses,
+      images: 1,
       send: () => leave(service, request(), 1500),
     },
   ];

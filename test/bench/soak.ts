@@ -1,23 +1,26 @@
 import { readdir, readFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { limits } from "../../src/limits.ts";
 import { startChild } from "./child.ts";
-import { goodput, type OpenLoopReport } from "./open-loop.ts";
+import type { OpenLoopReport } from "./open-loop.ts";
 import type { LoadQuestion } from "./open-loop-child.ts";
-import { countDescriptorsAndThreads, residentBytes } from "./process-usage.ts";
+import { measureCapacity } from "./overload-run.ts";
+import { countDescriptorsAndThreads, processorMs, residentBytes } from "./process-usage.ts";
 import { startService } from "./server.ts";
 import type { SoakQuestion, SoakReport } from "./soak-child.ts";
+import type { ClipCapacity } from "./soak-requests.ts";
+import {
+  describeSoakRules,
+  growthFaults,
+  refusalFaults,
+  refusedShare,
+  type Sample,
+} from "./soak-rules.ts";
 import { median } from "./statistics.ts";
 
 interface SoakOptions {
   readonly minutes: number;
-}
-
-/** What the service holds at one moment. */
-interface Sample {
-  readonly residentMb: number;
-  readonly descriptors: number;
-  readonly threads: number;
 }
 
 const minuteMs = 60_000;
@@ -25,11 +28,8 @@ const sampleMs = 5_000;
 /** Until the service has closed the connections that nobody uses. */
 const settleMs = (limits.idleTimeoutS + 10) * 1000;
 const shareOfCapacity = 0.8;
-/** Minutes until everything that grows once has grown. */
-const warmUpMinutes = 5;
-const allowedGrowth = 0.05;
-/** Of the descriptors some stay with what has come into being meanwhile, of the threads some come and go. */
-const allowedMore = { descriptors: 8, threads: 3 };
+/** As many texts as a request of the soak has. */
+const textsEach = 2;
 const downloadsMaxBytes = 50_000_000;
 
 /**
@@ -38,6 +38,7 @@ const downloadsMaxBytes = 50_000_000;
  * @throws Error that says what was not as it should be.
  */
 export async function* soak({ minutes }: SoakOptions): AsyncGenerator<string> {
+  yield* describeSoakRules(minutes);
   await using clients = startChild<SoakQuestion, SoakReport>({
     args: ["test/bench/soak-child.ts"],
   });
@@ -49,41 +50,56 @@ export async function* soak({ minutes }: SoakOptions): AsyncGenerator<string> {
     DOWNLOADS_MAX_BYTES: String(downloadsMaxBytes),
   });
   const origin = service.url.origin;
-  const capacity = await measureCapacity(origin);
-  const requestsPerS = shareOfCapacity * capacity;
-  yield `${minutes} min at ${requestsPerS.toFixed(1)} requests/s, ${shareOfCapacity} of ${capacity.toFixed(1)} images/s; medians of each minute`;
+  const capacity = await measureCapacities(origin);
+  yield `capacity: ${capacity.imagesPerS.toFixed(1)} images/s alone, or ${capacity.textsPerS.toFixed(1)} texts/s alone; ${availableParallelism()} cores, shared with the clients`;
   await Bun.sleep(settleMs);
   const idleBefore = await takeSample(service.pid);
   yield `idle before: ${show(idleBefore)}`;
-  await clients.ask({ kind: "begin", origin, requestsPerS, forMs: minutes * minuteMs });
+  const load = { origin, capacity, shareOfCapacity, forMs: minutes * minuteMs };
+  const { requestsPerS } = await clients.ask({ kind: "begin", ...load });
+  yield `${minutes} min at ${requestsPerS.toFixed(1)} requests/s: the images and texts among them are ${shareOfCapacity} of the capacity, the rest comes on top; medians of each minute`;
   const byMinute: Sample[] = [];
   for (let minute = 1; minute <= minutes; minute += 1) {
+    const cores = await watchCores([service.pid, clients.pid]);
     const sample = await watchForAMinute(service.pid);
     byMinute.push(sample);
-    yield `minute ${minute}: ${show(sample)}; ${told(await clients.ask({ kind: "report" }))}`;
+    const [ofService, ofClients] = await cores.read();
+    yield `minute ${minute}: ${show(sample)}; cores: service ${ofService}, clients ${ofClients}; ${told(await clients.ask({ kind: "report" }))}`;
   }
   await Bun.sleep(settleMs);
   const idleAfter = await takeSample(service.pid);
   yield `idle after: ${show(idleAfter)}`;
   const report = await clients.ask({ kind: "report" });
   const faults = [
-    ...growthFaults(byMinute),
-    ...descriptorFaults(idleBefore, idleAfter),
+    ...growthFaults({ idleBefore, byMinute, idleAfter }),
+    ...refusalFaults(report.kinds),
     ...Object.entries(report.unexpected).map(([what, count]) => `${count} × ${what}`),
     ...(await folderFaults(service.downloadsDir)),
     ...(await logFaults(service.logPath)),
   ];
-  if (faults.length > 0) throw new Error(`the soak went wrong:\n${faults.join("\n")}`);
-  yield "memory, descriptors and threads are flat, every answer was expected, and every kept image is whole";
+  if (faults.length > 0) throw new Error(`the soak broke its rules:\n${faults.join("\n")}`);
+  yield "every rule was kept";
 }
 
-async function measureCapacity(origin: string): Promise<number> {
+async function measureCapacities(origin: string): Promise<ClipCapacity> {
   await using generator = startChild<LoadQuestion, OpenLoopReport>({
     args: ["test/bench/open-loop-child.ts", origin],
   });
-  const load = { requestsPerS: 0, clients: 24 };
-  await generator.ask({ ...load, forMs: 3000 });
-  return goodput(await generator.ask({ ...load, forMs: 10_000 }));
+  const imagesPerS = await measureCapacity(generator, 0);
+  return { imagesPerS, textsPerS: textsEach * (await measureCapacity(generator, textsEach)) };
+}
+
+/** @returns what gives, in the same order, the cores that each process has kept busy since. */
+async function watchCores(pids: readonly number[]) {
+  const startedAt = performance.now();
+  const before = await Promise.all(pids.map(processorMs));
+  return {
+    read: async (): Promise<readonly string[]> => {
+      const after = await Promise.all(pids.map(processorMs));
+      const tookMs = performance.now() - startedAt;
+      return after.map((ms, index) => ((ms - (before[index] ?? 0)) / tookMs).toFixed(2));
+    },
+  };
 }
 
 async function watchForAMinute(pid: number): Promise<Sample> {
@@ -109,30 +125,11 @@ function show({ residentMb, descriptors, threads }: Sample): string {
   return `resident ${residentMb.toFixed(0)} MB, ${descriptors} descriptors, ${threads} threads`;
 }
 
-function told({ answers, left, unexpected }: SoakReport): string {
+function told({ answers, kinds, left, unexpected }: SoakReport): string {
   const statuses = Object.entries(answers).map(([status, count]) => `${count} × ${status}`);
   const odd = Object.values(unexpected).reduce((sum, count) => sum + count, 0);
-  return `answered so far ${statuses.join(", ")}; left ${left}; unexpected ${odd}`;
-}
-
-/** Compares the last minute with the first one after the warm-up; a short run has a short warm-up. */
-function* growthFaults(byMinute: readonly Sample[]): Generator<string> {
-  const before = byMinute[Math.min(warmUpMinutes, byMinute.length >> 1)];
-  const after = byMinute.at(-1);
-  if (before === undefined || after === undefined) throw new Error("the soak was too short");
-  const growth = after.residentMb / before.residentMb - 1;
-  if (growth > allowedGrowth) {
-    yield `memory grew by ${(growth * 100).toFixed(1)} %: ${show(before)}, then ${show(after)}`;
-  }
-  if (after.threads - before.threads > allowedMore.threads) {
-    yield `threads grew from ${before.threads} to ${after.threads}`;
-  }
-}
-
-/** Compares moments without load: under load connections come and go. */
-function* descriptorFaults(before: Sample, after: Sample): Generator<string> {
-  if (after.descriptors - before.descriptors <= allowedMore.descriptors) return;
-  yield `descriptors grew from ${before.descriptors} to ${after.descriptors}`;
+  const refused = (100 * refusedShare(kinds)).toFixed(1);
+  return `answered so far ${statuses.join(", ")}; 503 to ${refused} % of the good requests for vectors; left ${left}; unexpected ${odd}`;
 }
 
 /** Every file is an image under the digest of its bytes, and nothing else is there. */

@@ -177,11 +177,13 @@ describe("the quota", () => {
     await using service = setUpNvDinov2();
     const { clock, backend } = service;
     const deadline = clock.now() + 50_000;
-    expect(backend.admission({ inputs: 40, deadline })).toBeUndefined();
-    expect(backend.admission({ inputs: 41, deadline })).toMatchObject({
+    expect(backend.admission({ kind: "image", inputs: 40, deadline })).toBeUndefined();
+    expect(backend.admission({ kind: "image", inputs: 41, deadline })).toMatchObject({
       code: "upstream-rate-limited",
       retryAfterS: 60,
     });
-    expect(backend.admission({ inputs: 80, deadline: clock.now() + 61_000 })).toBeUndefined();
+    expect(
+      backend.admission({ kind: "image", inputs: 80, deadline: clock.now() + 61_000 }),
+    ).toBeUndefined();
   });
 });

@@ -23,9 +23,13 @@ beforeAll(async () => {
 });
 
 /** A service that keeps its images there, and a host of images. */
-async function startOn(directory: string) {
+async function startOn(directory: string, environment: Readonly<Record<string, string>> = {}) {
   const origin = await startOrigin({ "/picture": respond({ body: jpeg }) });
-  const service = await startProcess({ DOWNLOADS_DIR: directory, FETCH_ALLOW: "127.0.0.1" });
+  const service = await startProcess({
+    DOWNLOADS_DIR: directory,
+    FETCH_ALLOW: "127.0.0.1",
+    ...environment,
+  });
   await service.logged(/"model ready"/);
   const place = { url: await service.url() };
   return {
@@ -59,6 +63,28 @@ test("a disk that is full, or becomes full in the middle of a file, refuses what
   expect((await place.upload(jpeg)).status).toBe(200);
   expect(await readdir(directory)).toHaveLength(2);
   expect(place.service.log()).toContain('"cause":"ENOSPC: no space left on device');
+});
+
+test("a disk with less than must stay free refuses what would be kept, and the start says so once", async () => {
+  await using folder = await temporaryFolder();
+  await using disk = await mountSmallDisk(folder.path, 32 * mib);
+  if (disk === undefined) return;
+  const directory = join(disk.path, "downloads");
+  const warning = /"level":"warn","message":"less than DOWNLOADS_MIN_FREE_BYTES is free/g;
+  const environment = { DOWNLOADS_MIN_FREE_BYTES: String(16 * mib) };
+  await disk.fill(8 * mib);
+  await using place = await startOn(directory, environment);
+  expect(place.service.log().match(warning)).toHaveLength(1);
+  for (let request = 0; request < 3; request += 1) {
+    await expectProblem(await place.upload(jpeg), "storage-full");
+  }
+  expect((await place.embedWithoutKeeping()).status).toBe(200);
+  expect(await readdir(directory)).toEqual([]);
+  await disk.clear();
+  expect((await place.upload(jpeg)).status).toBe(200);
+  expect(place.service.log().match(warning)).toHaveLength(1);
+  await using next = await startOn(directory, environment);
+  expect(next.service.log()).not.toMatch(warning);
 });
 
 test("a disk that becomes read-only refuses what would be kept, until it can be written again", async () => {

@@ -1,11 +1,12 @@
-/** kill −9 at random moments: what has a final name is whole, and the rest is swept. */
+/** kill −9 at random moments, and the kernel's own: what has a final name is whole, and the rest is swept. */
 import { expect, test } from "bun:test";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { createDownloads } from "../../src/store/downloads.ts";
-import { answerOf, postFile } from "../support/client.ts";
+import { answerOf, postFile, postJson } from "../support/client.ts";
+import { limitMemory } from "../support/memory-limit.ts";
 import { type Bytes, concat, makePng } from "../support/pictures.ts";
 import { startProcess } from "../support/process.ts";
 import { connectRaw } from "../support/raw-client.ts";
@@ -13,6 +14,7 @@ import { uploadRequest } from "../support/stream-of-requests.ts";
 import { temporaryFolder } from "../support/tiny-clip.ts";
 
 const keeping = fileURLToPath(new URL("../support/keeping-process.ts", import.meta.url));
+const main = join(import.meta.dir, "../../src/main.ts");
 const clip = "?model=clip-ViT-B-32";
 
 /** @returns names in a folder; each final one must name its bytes. */
@@ -78,6 +80,41 @@ test("a service killed while uploads arrive leaves nothing that its next start d
   expect(only).toStartWith(Bun.SHA256.hash(variant(0), "hex"));
 });
 
+test("a service that the kernel ends for want of memory is ended as by kill −9, and its next start serves", async () => {
+  await using memory = await limitMemory();
+  if (memory === undefined) return;
+  const png = await makePng({ width: 2000, height: 2000, kind: "noise" });
+  await using folder = await temporaryFolder();
+  const environment = { DOWNLOADS_DIR: folder.path };
+  {
+    const command = memory.within([process.execPath, main, "serve"]);
+    await using service = await startProcess(environment, { command });
+    await service.logged(/"model ready"/);
+    const url = await service.url();
+    await answerOf(await postFile({ url }, png, { query: clip }));
+    const half = await connectRaw({ url });
+    half.socket.on("error", () => {});
+    const request = uploadRequest(`/vectorize-image-upload${clip}`, concat(png, png))("killed");
+    half.write(request.subarray(0, 0.9 * request.length));
+    while ((await readdir(folder.path)).length < 2) await Bun.sleep(5);
+    await memory.leave(32 * 1024 ** 2);
+    const body = { image_base64: png.toBase64() };
+    const answers = Array.from({ length: 8 }, () =>
+      postJson({ url }, `/vectorize-image-base64${clip}`, body),
+    );
+    const settled = await Promise.allSettled(answers);
+    expect(settled.map(({ status }) => status)).toEqual(settled.map(() => "rejected"));
+    expect(await service.exited).toBe(137);
+  }
+  expect(await memory.killed()).toBeGreaterThan(0);
+  expect((await expectWhole(folder.path)).length).toBeGreaterThan(1);
+  await using next = await startProcess(environment);
+  await next.logged(/"model ready"/);
+  expect(await expectWhole(folder.path)).toHaveLength(1);
+  const url = await next.url();
+  await answerOf(await postFile({ url }, png, { query: clip }));
+});
+
 test("a start in another container that shares the folder leaves the uploads of this one", async () => {
   const png = await makePng({ width: 700, height: 700, kind: "noise" });
   await using service = await startProcess();
@@ -88,7 +125,6 @@ test("a start in another container that shares the folder leaves the uploads of 
   const half = request.length / 2;
   client.write(request.subarray(0, half));
   while ((await readdir(service.downloadsDir)).length === 0) await Bun.sleep(5);
-  const main = join(import.meta.dir, "../../src/main.ts");
   // Where this process has another number, or none.
   const within = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"];
   await using other = await startProcess(

@@ -20,6 +20,8 @@ of its pixel values (float32, little-endian, [3, side, side]), and for each imag
 Pictures go through the PIL image processor, one at a time; it ignores the EXIF orientation, and drops
 alpha (that of transformers 5 lays pictures on white instead, so 4 is pinned). Everything runs on the
 CPU in float32, and nothing is downloaded.
+
+uv installs the versions above, for whatever host; install-reference.sh has those that Debian's torch takes.
 """
 
 import base64
@@ -37,6 +39,7 @@ import transformers
 from PIL import Image
 from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+from transformers.modeling_utils import no_init_weights
 
 
 def sha256(data: bytes) -> str:
@@ -76,13 +79,10 @@ def load_model(architecture: dict, weights: str) -> CLIPModel:
             "eos_token_id": text["endToken"],
         },
     )
-    # Without storage, so that no random weights are drawn only to be thrown away.
-    with torch.device("meta"):
+    # No random weights are drawn only to be thrown away.
+    with no_init_weights():
         model = CLIPModel(config)
-    model.load_state_dict(load_file(weights), strict=True, assign=True)
-    for embeddings in (model.vision_model.embeddings, model.text_model.embeddings):
-        count = embeddings.position_embedding.num_embeddings
-        embeddings.position_ids = torch.arange(count).unsqueeze(0)
+    model.load_state_dict(load_file(weights), strict=True)
     return model.eval()
 
 

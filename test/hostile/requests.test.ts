@@ -151,6 +151,11 @@ const chunked = "Transfer-Encoding: chunked\r\n";
 for (const [what, request, status] of [
   ["a header of 17 kB", `${get}X-A: ${"a".repeat(17_000)}\r\n\r\n`, 431],
   ["a header that does not end", `${get}X-A: ${"a".repeat(200_000)}`, 431],
+  [
+    "a target that only proxies take",
+    "CONNECT 127.0.0.1:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    405,
+  ],
   ["250 headers", `${get}${"X-A: b\r\n".repeat(250)}\r\n`, 431],
   ["a URL of 17 kB", `GET /${"a".repeat(17_000)} HTTP/1.1\r\nHost: localhost\r\n\r\n`, 431],
   ["no Host", "GET /livez HTTP/1.1\r\n\r\n", 400],

@@ -48,6 +48,7 @@ const guarded = [
   ["POST", "/similarity"],
   ["GET", "/upload"],
   ["GET", "/metrics"],
+  ["GET", "/embeddings/x"],
   ["GET", "/nothing"],
   ["POST", "/nothing"],
   ["DELETE", "/v1/embeddings"],

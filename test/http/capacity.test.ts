@@ -2,6 +2,7 @@
 import { beforeAll, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { createAdmission } from "../../src/core/admission.ts";
+import { Problem } from "../../src/errors.ts";
 import { createApp } from "../../src/http/app.ts";
 import { beginCall, type Calls } from "../../src/http/call.ts";
 import { createReaders } from "../../src/http/readers.ts";
@@ -78,7 +79,9 @@ test("while texts would wait too long, requests with texts are refused, and thos
       limit: 10,
       expectedWaitMs: (kind) => (kind === "text" ? 2000 : 0),
       maxWaitMs: 1000,
+      now: () => 0,
     }),
+    trustedProxies: [],
     downloads: createDownloads({ directory: tmpdir(), minFreeBytes: 0 }),
     jsonParser: { parse: async () => ({}) },
     maxBodyBytes: 1000,
@@ -209,6 +212,7 @@ function startBroken(fail: () => never, isDraining = false) {
       lifecycle,
       corsOrigins: [page],
       apiKeys: () => undefined,
+      lookUp: () => new Problem("not-found", "Nothing."),
       hostGuard: undefined,
     }),
     calls,

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import type { BackendState, ImageBackend } from "../../src/backends/backend.ts";
+import { Problem } from "../../src/errors.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { Calls } from "../../src/http/call.ts";
 import { send } from "../support/client.ts";
@@ -74,6 +75,7 @@ async function readiness(state: BackendState, isDraining: boolean) {
     dimensions: 1,
     state: () => state,
     admission: () => undefined,
+    fingerprint: () => undefined,
     embed: refuse,
   };
   const app = createApp({
@@ -86,6 +88,7 @@ async function readiness(state: BackendState, isDraining: boolean) {
     lifecycle: { isDraining, isHandingOver: false },
     corsOrigins: [],
     apiKeys: () => undefined,
+    lookUp: () => new Problem("not-found", "Nothing."),
     hostGuard: undefined,
   });
   const response = await app.fetch(new Request("http://imagesvc/readyz"));

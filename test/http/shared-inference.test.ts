@@ -6,6 +6,7 @@ import { createBatcher } from "../../src/backends/batcher.ts";
 import type { Task } from "../../src/backends/protocol.ts";
 import { createAdmission } from "../../src/core/admission.ts";
 import { createTextEmbedder } from "../../src/core/embed-text.ts";
+import { Problem } from "../../src/errors.ts";
 import { createApp } from "../../src/http/app.ts";
 import type { Calls } from "../../src/http/call.ts";
 import { createReaders } from "../../src/http/readers.ts";
@@ -96,7 +97,9 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
       limit: 64,
       expectedWaitMs: batcher.expectedWaitMs,
       maxWaitMs: 60_000,
+      now: () => performance.now(),
     }),
+    trustedProxies: [],
     downloads: createDownloads({ directory: tmpdir(), minFreeBytes: 0 }),
     jsonParser: { parse: async ({ pieces, rules }) => parseJsonBody(pieces, rules) },
     maxBodyBytes: 1_000_000,
@@ -116,6 +119,7 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
     lifecycle,
     corsOrigins: [],
     apiKeys: () => undefined,
+    lookUp: () => new Problem("not-found", "Nothing."),
     hostGuard: undefined,
   });
   const server = startHttpServer({ app, calls, lifecycle, hostname: "127.0.0.1", port: 0, log });

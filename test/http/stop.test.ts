@@ -1,6 +1,8 @@
 import { expect, test } from "bun:test";
 import { startHttpServer } from "../../src/http/server.ts";
 import { createLog } from "../../src/log.ts";
+import { until } from "../support/client.ts";
+import { connectRaw, headOf } from "../support/raw-client.ts";
 
 /** A server whose one answer comes when the test says so. */
 function startSlowServer() {
@@ -42,4 +44,37 @@ test("a stop does not wait for a request beyond its deadline, and cuts it then",
   expect(await server.stop(10)).toBe(false);
   await server.close();
   expect(answer).rejects.toThrow();
+});
+
+test("a body that has half arrived when the service ends is logged as cut, and not as a client who left", async () => {
+  const lines: string[] = [];
+  const server = startHttpServer({
+    app: { fetch: async (request) => new Response(await request.text()) },
+    calls: new WeakMap(),
+    lifecycle: { isDraining: false, isHandingOver: false },
+    hostname: "127.0.0.1",
+    port: 0,
+    log: createLog({
+      level: "info",
+      format: "json",
+      write: (line) => lines.push(line),
+      now: () => new Date(),
+    }),
+  });
+  const head = headOf("/upload", { "Content-Length": 100, "X-Request-Id": "half" });
+  const [leaves, stays] = [await connectRaw(server), await connectRaw(server)];
+  leaves.write(`${head.replace("half", "gone")}{`);
+  stays.write(`${head}{`);
+  await Bun.sleep(50);
+  leaves.hangUp();
+  await until(() => lines.length === 1);
+  expect(await server.stop(10)).toBe(false);
+  await server.close();
+  await until(() => lines.length === 2);
+  const logged = lines.map((line) => JSON.parse(line));
+  expect(logged).toMatchObject([
+    { request_id: "gone", left: true },
+    { request_id: "half", cut: true },
+  ]);
+  expect(logged[1]).not.toHaveProperty("left");
 });

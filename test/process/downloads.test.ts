@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { embeddingDatabasePath, openToWrite } from "../../src/store/embedding-database.ts";
+import { writeEmbeddings } from "../../src/store/embedding-rows.ts";
 import { until } from "../support/client.ts";
 import { putFile, putImage } from "../support/kept-images.ts";
 import { runMain, startProcess } from "../support/process.ts";
@@ -17,7 +19,19 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
 function downloads(argv: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-  return runMain(["downloads", ...argv], { DOWNLOADS_DIR: directory, ...environment });
+  const folders = { DOWNLOADS_DIR: directory, CACHE_DIR: join(directory, "cache") };
+  return runMain(["downloads", ...argv], { ...folders, ...environment });
+}
+
+/** Puts two vectors of an image into the cache. */
+function putVectors(name: string): void {
+  const path = embeddingDatabasePath(join(directory, "cache"));
+  using database = openToWrite(path, { maxBytes: 16 * 1024 * 1024, busyTimeoutMs: 1000 });
+  const facts = { sha256: digestOf(name), format: "jpg", width: 1, height: 1 } as const;
+  const embeddings = ["clip", "dino"].map((fingerprint) => {
+    return { facts, fingerprint, model: "m", vector: new Float32Array(8) };
+  });
+  writeEmbeddings(database, { embeddings, used: [], nowHour: 0 });
 }
 
 function digestOf(name: string): string {
@@ -93,6 +107,13 @@ describe("prune", () => {
   });
 });
 
+test("prune says that vectors stay where there are any", async () => {
+  const name = await putImage(directory, "a", { ageMs: 25 * hourMs });
+  putVectors(name);
+  const { errors } = await downloads(["prune"], { DOWNLOADS_MAX_AGE: "1d" });
+  expect(errors).toContain("Their vectors stay in the cache");
+});
+
 describe("delete", () => {
   test("deletes every format of a digest, and nothing else", async () => {
     const jpg = await putImage(directory, "a");
@@ -100,11 +121,35 @@ describe("delete", () => {
     const other = await putImage(directory, "b");
     const { code, output, errors } = await downloads(["delete", digestOf(jpg).toUpperCase()]);
     expect({ code, output }).toEqual({ code: 0, output: "" });
-    expect(errors).toBe("2 images (2 bytes) deleted.\n");
+    expect(errors).toBe("2 images (2 bytes) and 0 vectors deleted.\n");
     expect(await readdir(directory)).toEqual([other]);
     const again = await downloads(["delete", digestOf(jpg)]);
     expect(again).toMatchObject({ code: 1, output: "" });
     expect(again.errors).toContain("no image of this digest");
+  });
+
+  test("deletes the kept vectors of the digest too, also where no image is kept", async () => {
+    const [jpg, other] = [await putImage(directory, "a"), await putImage(directory, "b")];
+    for (const name of [jpg, other]) putVectors(name);
+    const both = await downloads(["delete", digestOf(jpg)]);
+    expect(both).toMatchObject({
+      code: 0,
+      errors: "1 image (1 bytes) and 2 vectors deleted.\n",
+    });
+    putVectors(jpg);
+    const vectors = await downloads(["delete", digestOf(jpg)]);
+    expect(vectors.errors).toBe("0 images (0 bytes) and 2 vectors deleted.\n");
+    expect(await downloads(["delete", digestOf(jpg)])).toMatchObject({ code: 1 });
+    const rest = await downloads(["delete", digestOf(other)]);
+    expect(rest.errors).toBe("1 image (1 bytes) and 2 vectors deleted.\n");
+  });
+
+  test("says so where the vectors cannot be deleted", async () => {
+    const jpg = await putImage(directory, "a");
+    await putFile(directory, "cache/embeddings.sqlite", "no database, but long enough for one", 0);
+    const { code, errors } = await downloads(["delete", digestOf(jpg)]);
+    expect(code).toBe(1);
+    expect(errors).toMatch(/vectors of the image cannot be deleted.*SQLITE_NOTADB/);
   });
 
   test.each(["a", "*", `../${"a".repeat(61)}`, `${"a".repeat(64)}.jpg`, "g".repeat(64)])(

@@ -125,3 +125,36 @@ test("the right ones are fetched, over a redirect too, kept, and give the refere
   expect(offline.of(coco)).toEqual(["left out", "HF_HUB_OFFLINE forbids to fetch it"]);
   expect(offline.asked).toEqual([]);
 });
+
+test("a proxy is asked for them, except where NO_PROXY names their host, and a fetch that fails through it says so", async () => {
+  for (const { path } of [dogs, cat, coco, diagram]) answers[path] = respond({ status: 404 });
+  answers[eiffel.path] = respond({ status: 404 });
+  // As a proxy for http: it is asked for whole URLs.
+  const host = "http://pictures.example";
+  const proxied: Record<string, Answer> = {};
+  await using proxy = await startOrigin(proxied);
+  const { body } = eiffel;
+  if (body !== undefined) proxied[host + eiffel.path] = respond({ body });
+  const settings = {
+    GOLDEN_ORIGIN: host,
+    HTTPS_PROXY: proxy.url(""),
+    CACHE_DIR: join(folder.path, "other-cache"),
+  };
+  const { of, asked } = await verify(settings);
+  expect(asked).toEqual([]);
+  expect(proxy.requests.map(({ path }) => path).sort()).toEqual(
+    paths.map((path) => host + path).sort(),
+  );
+  const missing = `The fetch through the proxy brought status 404: check HTTPS_PROXY and NO_PROXY. ${orElse}`;
+  expect(of(cat)).toEqual(["left out", missing]);
+  expect(of(eiffel)).toEqual(body === undefined ? ["left out", missing] : right);
+  const direct = await verify({
+    HTTPS_PROXY: proxy.url(""),
+    NO_PROXY: "127.0.0.1",
+    CACHE_DIR: join(folder.path, "third-cache"),
+  });
+  expect(direct.asked).toContainAllValues(paths);
+  expect(proxy.requests).toHaveLength(paths.length);
+  const unreachable = await verify({ ...settings, HTTPS_PROXY: "http://127.0.0.1:9" });
+  expect(unreachable.of(cat)?.[1]).toMatch(/^The fetch through the proxy failed \(\w+\): check /);
+});

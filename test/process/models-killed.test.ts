@@ -3,6 +3,7 @@ import { afterAll, beforeEach, expect, test } from "bun:test";
 import { readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
+import { isPackedName, packedState } from "../../src/models/packed.ts";
 import { modelFilesIn, preparedFolder } from "../../src/models/prepared.ts";
 import { seededTensors } from "../../src/models/seeded-tensors.ts";
 import { writeModel } from "../../workers/write-model.ts";
@@ -129,6 +130,51 @@ test("one that waits for another's download takes it over when that one is kille
   expect(asked.map(({ range }) => range)).toEqual([`bytes=${cut}-`]);
 });
 
+test("models remove leaves a download alone, and says who is in the way; a second one waits", async () => {
+  const cut = 5_000_000;
+  const rest = Promise.withResolvers<void>();
+  hub.moods.push({ pause: { after: cut, until: rest.promise } });
+  const first = pull();
+  while ((await sizeOf(partial)) < cut) await Bun.sleep(1);
+  const remove = Bun.spawnSync([...program, "models", "remove", smallModel.id], { env: settings });
+  expect([remove.exitCode, remove.stderr.toString()]).toEqual([
+    1,
+    `imagesvc: ${smallModel.id} was not removed: another process brings it here: end it, or wait until it is done\n`,
+  ]);
+  expect(await sizeOf(partial)).toBe(cut);
+  const before = hub.requests.length;
+  const waiting = Bun.spawn([...program, "models", "pull"], { env: settings, stderr: "pipe" });
+  const said = waiting.stderr.pipeThrough(new TextDecoderStream());
+  let heard = "";
+  for await (const text of said) {
+    heard += text;
+    if (heard.includes("another process downloads it")) rest.resolve();
+  }
+  expect([(await first).code, await waiting.exited]).toEqual([0, 0]);
+  expect((await readFile(target)).equals(weights)).toBe(true);
+  expect(hub.requests.slice(before)).toEqual([]);
+});
+
+test("a folder that is deleted by hand during a download costs the download, and no wrong file gets the name", async () => {
+  const cut = 5_000_000;
+  const rest = Promise.withResolvers<void>();
+  hub.moods.push({ pause: { after: cut, until: rest.promise } });
+  const first = pull();
+  while ((await sizeOf(partial)) < cut) await Bun.sleep(1);
+  await rm(place, { recursive: true });
+  hub.moods.push({ stallAfter: cut });
+  const second = Bun.spawn([...program, "models", "pull"], { env: settings, stderr: "ignore" });
+  while ((await sizeOf(partial)) < cut) await Bun.sleep(1);
+  rest.resolve();
+  const { code, errors } = await first;
+  expect([code, errors]).toEqual([1, expect.stringContaining("somebody deleted the file while")]);
+  expect(await Bun.file(target).exists()).toBe(false);
+  second.kill("SIGKILL");
+  await second.exited;
+  expect((await pull()).code).toBe(0);
+  expect((await readFile(target)).equals(weights)).toBe(true);
+});
+
 /** A service is killed so long after there is a file whose name begins so; a dot at the end: one under way. */
 const writings = [
   ["image.onnx.data.", 1],
@@ -137,6 +183,9 @@ const writings = [
   ["text.onnx.data.", 4],
   ["text.onnx.data", 1],
   ["text.onnx", 0],
+  ["packed-", 0],
+  ["packed-", 20],
+  ["packed-", 60],
   // The last leaves something for the next to sweep away.
   ["text.onnx.data.", 0],
 ] as const;
@@ -155,7 +204,7 @@ test("a service that is killed while it makes the model leaves whole files, and 
     {
       await using service = await startProcess(settings, options);
       const isThere = (name: string) =>
-        start.endsWith(".") ? name.startsWith(start) : name === start;
+        /[.-]$/.test(start) ? name.startsWith(start) : name === start;
       while (!(await there()).some(isThere)) await Bun.sleep(1);
       await Bun.sleep(laterMs);
       service.signal("SIGKILL");
@@ -164,10 +213,15 @@ test("a service that is killed while it makes the model leaves whole files, and 
     for (const name of (await there()).filter((one) => right.has(one))) {
       expect(right.get(name)?.equals(await readFile(join(prepared, name)))).toBe(true);
     }
+    for (const name of (await there()).filter(isPackedName)) {
+      if (!name.endsWith(".tmp")) expect(await packedState(join(prepared, name))).toBe("complete");
+    }
   }
   await using service = await startProcess(settings, options);
   await service.logged(/"message":"model ready"/);
-  expect(await there()).toContainAllValues([...names, "checked.json"]);
+  const [packed = ""] = (await there()).filter(isPackedName);
+  expect(await there()).toContainAllValues([...names, "checked.json", packed]);
+  expect(await packedState(join(prepared, packed))).toBe("complete");
   for (const name of names) {
     expect(right.get(name)?.equals(await readFile(join(prepared, name)))).toBe(true);
   }

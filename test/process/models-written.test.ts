@@ -2,6 +2,7 @@
 import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { isPackedName } from "../../src/models/packed.ts";
 import { preparedFolder, shortDigest } from "../../src/models/prepared.ts";
 import { seededTensors } from "../../src/models/seeded-tensors.ts";
 import { tryLockFile } from "../../src/native/file-lock.ts";
@@ -20,7 +21,8 @@ const { program, environment } = await smallProgram(folder.path, hub.file);
 const { id } = smallModel;
 const modelsDir = join(folder.path, "models");
 const from = join(folder.path, "from");
-const names = ["checked.json", "image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data"];
+const towers = ["image.onnx", "image.onnx.data", "text.onnx", "text.onnx.data"];
+const names = ["checked.json", ...towers, "packed"].sort();
 
 const settings = {
   PATH: Bun.env["PATH"] ?? "",
@@ -59,12 +61,13 @@ const run = (...argv: readonly string[]) => endOf(spawn(argv));
 const preparedIn = (place: string, sha256 = hub.file.sha256) =>
   preparedFolder(join(place, "prepared"), id, sha256);
 
-/** The files of the model that runs, by name, and when each was last changed. */
+/** The files of the model that runs, by name, and when each was last changed; `packed`: what is packed of them. */
 async function look(path = preparedIn(modelsDir)): Promise<ReadonlyMap<string, number>> {
   const found = new Map<string, number>();
   for (const name of (await readdir(path).catch(() => [])).sort()) {
     const file = await stat(join(path, name)).catch(() => undefined);
-    if (file !== undefined) found.set(name, file.ctimeMs);
+    const isPacked = isPackedName(name) && !name.endsWith(".tmp");
+    if (file !== undefined) found.set(isPacked ? "packed" : name, file.ctimeMs);
   }
   return found;
 }
@@ -90,7 +93,7 @@ describe("models pull", () => {
     expect([code, ...lines.slice(-3)]).toEqual([
       0,
       `${id} is here: ${join(modelsDir, id, "model.safetensors")}`,
-      "writing the model that runs, which takes as much space as the weights",
+      "writing the model that runs, which takes up to three times as much space as the weights",
       `${id} is ready: the model that runs is in ${preparedIn(modelsDir)}`,
     ]);
     const written = await look();
@@ -131,7 +134,7 @@ describe("models pull that is held up", () => {
     expect((await run("pull")).code).toBe(0);
   });
 
-  test.each(["image.onnx.data.", "image.onnx.data", "text.onnx.data."])(
+  test.each(["image.onnx.data.", "image.onnx.data", "text.onnx.data.", "packed-"])(
     "Ctrl-C once there is a %p leaves nothing half-written, and the next goes on",
     async (start) => {
       const child = spawn(["pull"]);
@@ -164,7 +167,8 @@ describe("models pull that is held up", () => {
     );
     await disk.clear();
     expect((await endOf(spawn(["pull"], there))).code).toBe(0);
-    expect([...(await look(preparedIn(disk.path))).keys()]).toEqual(names);
+    // Not packed: onnxruntime follows no path through /proc, by which the test sees the disk.
+    expect([...(await look(preparedIn(disk.path))).keys()]).toEqual(["checked.json", ...towers]);
   });
 });
 
@@ -190,5 +194,28 @@ describe("models import", () => {
       `${id}@${shortDigest(sha256)} is ready: the model that runs is in ${place}`,
     ]);
     expect([...(await look(place)).keys()]).toEqual(names);
+  });
+
+  test("refuses pinned weights that give no numbers, as a start does", async () => {
+    const { architecture } = smallModel;
+    const broken = tinySafetensors(architecture, {
+      read: (name, shape) => {
+        const values = seededTensors("own").read(name, shape);
+        return name === "text_projection.weight" ? values.fill(Number.NaN) : values;
+      },
+    });
+    await Bun.write(join(from, "own.safetensors"), broken);
+    const sha256 = new Bun.CryptoHasher("sha256").update(broken).digest("hex");
+    const sentence = "The model cannot be used: the text tower gave a number that is not finite.";
+    for (const _ of ["first", "again"]) {
+      const { code, lines } = await run("import", from, "--sha256", sha256);
+      expect([code, lines.at(-1)]).toEqual([
+        1,
+        `imagesvc: of ${id}@${shortDigest(sha256)} the weights are here, but not what runs: ${sentence}`,
+      ]);
+    }
+    await using service = await startProcess(settings, { command: [...program, "serve"] });
+    await service.logged(/the model is not available/);
+    expect(service.log()).toContain(sentence);
   });
 });

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { parseConfig, type Setting, settings } from "../../src/config.ts";
+import { parseConfig, settings } from "../../src/config.ts";
+import type { Setting } from "../../src/setting.ts";
 
 const rows = Object.entries<Setting<unknown>>(settings);
 

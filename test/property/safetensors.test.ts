@@ -111,3 +111,22 @@ test("tensors laid out one behind the other are found where they are", () => {
     ),
   );
 });
+
+test("a string of two million characters hides no name that is there twice", () => {
+  // Any of these ends the string too early or too late where it is read wrongly.
+  const piece = fc.constantFrom("x", "\\", '"', '\\"', '": {', "é", "\u2028");
+  const member = (name: string, value: unknown) =>
+    `${JSON.stringify(name)}:${JSON.stringify(value)}`;
+  fc.assert(
+    fc.property(fc.array(piece, { minLength: 1, maxLength: 4 }), fc.boolean(), (pieces, isName) => {
+      const part = pieces.join("");
+      const long = part.repeat(Math.ceil(2_000_000 / part.length));
+      const first = isName ? member(long, 1) : member("first", long);
+      return (
+        findDoubledName(`{${first},${member("a", 1)},${member("a", 2)}}`) === "a" &&
+        findDoubledName(`{${first},${member("a", 1)},${member("b", 2)}}`) === undefined
+      );
+    }),
+    { numRuns: 20 },
+  );
+});

@@ -7,6 +7,7 @@ const ENTRY_POINTS = [
   "src/main.ts",
   "src/native/build.ts",
   "src/release/release.ts",
+  "workers/cache.ts",
   "workers/inference.ts",
   "workers/json.ts",
   "workers/pool-worker.ts",
@@ -14,17 +15,17 @@ const ENTRY_POINTS = [
 
 /** Layers from the top: a file imports its own layer or any below. */
 const LAYERS: readonly { readonly name: string; readonly paths: RegExp }[] = [
-  { name: "entry", paths: /^src\/(main|compose)\.ts$/ },
+  { name: "entry", paths: /^src\/(main|compose|compose-core)\.ts$/ },
   { name: "surfaces", paths: /^src\/(http|cli|web)\// },
   { name: "core", paths: /^src\/core\// },
   { name: "adapters", paths: /^(src\/(sources|store|models|backends|native|release)|workers)\// },
   { name: "pure", paths: /^src\/(image|text|net|vector)\// },
-  { name: "base", paths: /^src\/(config|errors|limits|log|metrics)\.ts$/ },
+  { name: "base", paths: /^src\/(config|setting|errors|limits|log|metrics)\.ts$/ },
 ];
 
 /** What `workers/` may import of ours, beside itself, pure and base. */
 const OPEN_TO_WORKERS =
-  /^(workers\/|src\/(native\/|models\/onnx\/|backends\/protocol\.ts|models\/(checked-files|disk-space|prepared|prepared-check|safetensors|seeded-tensors)\.ts))/;
+  /^(workers\/|src\/(native\/|models\/onnx\/|backends\/protocol\.ts|models\/(checked-files|disk-space|folder-fault|packed|prepared|prepared-check|safetensors|seeded-tensors)\.ts|store\/embedding-(database|rows)\.ts))/;
 
 /** Packages that belong to one place. */
 const PACKAGE_HOMES: readonly {
@@ -142,7 +143,7 @@ function layerBreach(path: string, rank: number, target: string): string | undef
     return `${nameOf(rank)} may not know ${nameOf(targetRank)}; take it as an argument, or move it down`;
   }
   if (path.startsWith("workers/") && targetRank === rank && !OPEN_TO_WORKERS.test(target)) {
-    return "workers know of the adapters only protocol, native and the model files; send it with the task";
+    return "workers know of the adapters only protocol, native, the model files and the embedding cache's; send it with the task";
   }
   if (nameOf(rank) === "surfaces" && targetRank === rank && folderOf(target) !== folderOf(path)) {
     return "surfaces are strangers to each other; move what they share to the core";

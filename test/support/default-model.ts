@@ -1,6 +1,8 @@
 /** The model that runs where nobody chooses another. */
+
+import type { WrittenModel } from "../../src/backends/protocol.ts";
 import { catalog, knownSource } from "../../src/models/catalog.ts";
-import { type ModelFiles, syntheticFolder } from "../../src/models/prepared.ts";
+import { syntheticFolder } from "../../src/models/prepared.ts";
 import { prepareModel } from "../../workers/prepare-model.ts";
 
 const id = "clip-ViT-B-32";
@@ -10,8 +12,10 @@ if (source === undefined) throw new Error("the default model's weights are not k
 /** Its description, with weights that can be told from others. */
 export const defaultModel = { id, ...catalog[id], source };
 
-/** Makes its synthetic stand-in, unless it is there already: 605 MB, seconds. */
-export async function prepareSynthetic(directory: string): Promise<ModelFiles> {
+/** Makes its synthetic stand-in, unless it is there already: 605 MB, and 1.1 GB packed; seconds. */
+export async function prepareSynthetic(
+  directory: string,
+): Promise<Exclude<WrittenModel, { readonly unavailable: string }>> {
   const { architecture } = defaultModel;
   const folder = syntheticFolder(directory, id);
   const prepared = await prepareModel({ folder, from: { kind: "seed", architecture } });

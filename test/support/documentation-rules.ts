@@ -1,6 +1,7 @@
 /** Whether the documents say what the program does, and all of it. Pure: texts in, faults out. */
 import { posix } from "node:path";
-import { flagOf, type Setting } from "../../src/config.ts";
+import { flagOf } from "../../src/config.ts";
+import type { Setting } from "../../src/setting.ts";
 
 type Settings = Readonly<Record<string, Setting<unknown>>>;
 type Problems = Readonly<Record<string, { readonly status: number; readonly explanation: string }>>;

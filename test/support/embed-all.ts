@@ -3,23 +3,48 @@ import type { ImageBytes, ModelToWrite } from "../../src/backends/protocol.ts";
 import { catalog, type LocalModelId } from "../../src/models/catalog.ts";
 import type { PictureFile } from "./reference.ts";
 
-/** What a worker made of pictures and texts. */
-export interface AllEmbedded {
-  /** By name: digests of the bytes and of the pixel values, and float32, [dimensions]. */
+/** What a model is fed for pictures and texts. */
+export interface AllInputs {
+  /** By name: digests of the bytes and of the pixel values. */
   readonly images: ReadonlyMap<
     string,
-    { readonly sha256: string; readonly pixelValuesSha256: string; readonly vector: Float32Array }
+    { readonly sha256: string; readonly pixelValuesSha256: string }
   >;
-  /** By text: token ids, and float32, [dimensions]. */
-  readonly texts: ReadonlyMap<
-    string,
-    { readonly ids: readonly number[]; readonly vector: Float32Array }
-  >;
+  /** By text: token ids. */
+  readonly texts: ReadonlyMap<string, readonly number[]>;
+}
+
+/** What a model makes of pictures, by name, and of texts: float32, [dimensions]. */
+export interface AllEmbedded {
+  readonly images: ReadonlyMap<string, Float32Array>;
+  readonly texts: ReadonlyMap<string, Float32Array>;
 }
 
 /** Images or texts of one task. */
 const batch = 8;
 const decode = { maxPixels: 100_000_000, orientation: "ignore" } as const;
+
+/** Prepares pictures and texts for a model in a worker; no weights are needed. */
+export async function readInputs(
+  worker: Worker,
+  id: LocalModelId,
+  pictures: readonly PictureFile[],
+  texts: readonly string[],
+): Promise<AllInputs> {
+  const images = pictures.map(({ path }): ImageBytes => ({ kind: "file", path }));
+  const input = inputOf(id);
+  const read = await worker.run({ kind: "read-inputs", images, texts, decode, input });
+  return {
+    images: new Map(
+      pictures.map(({ name }, index) => {
+        const one = at(read.images, index);
+        if ("problem" in one) throw new Error(`${name}: ${one.problem.detail}`);
+        return [name, { sha256: one.facts.sha256, pixelValuesSha256: one.pixelValuesSha256 }];
+      }),
+    ),
+    texts: new Map(texts.map((text, index) => [text, at(read.tokenIds, index)])),
+  };
+}
 
 /** Prepares a model in a worker, and embeds everything with it. */
 export async function embedAll(
@@ -29,20 +54,18 @@ export async function embedAll(
   pictures: readonly PictureFile[],
   texts: readonly string[],
 ): Promise<AllEmbedded> {
-  const { architecture, preprocessing } = catalog[id];
-  const { dimensions, vision } = architecture;
-  const { mean, std } = preprocessing;
-  const input = { side: vision.side, mean, std };
+  const { dimensions } = catalog[id].architecture;
   const written = await worker.run({ kind: "write-model", model });
   if ("unavailable" in written) throw new Error(written.unavailable);
   const threads = navigator.hardwareConcurrency;
-  const { imageTower, textTower } = written;
+  const { imageTower, textTower, packed } = written;
+  const packedImageTower = packed?.imageTower;
+  const packedTextTower = packed?.textTower;
   await worker.run({
     kind: "warm-up",
-    model: { imageTower, dimensions, threads, ...input },
+    model: { imageTower, packedImageTower, dimensions, threads, ...inputOf(id) },
   });
   const images = pictures.map(({ path }): ImageBytes => ({ kind: "file", path }));
-  const read = await worker.run({ kind: "read-inputs", images, texts, decode, input });
   const imageVectors: Float32Array[] = [];
   for (const some of chunked(images)) {
     for (const { result } of await worker.run({ kind: "embed-images", images: some, decode })) {
@@ -52,28 +75,21 @@ export async function embedAll(
   }
   const textVectors: Float32Array[] = [];
   for (const some of chunked(texts)) {
-    const model = { textTower, dimensions, threads };
+    const model = { textTower, packedTextTower, dimensions, threads };
     const outcomes = await worker.run({ kind: "embed-texts", model, texts: some });
     if ("problem" in outcomes) throw new Error(outcomes.problem.detail);
     textVectors.push(...outcomes.map(({ vector }) => vector));
   }
   return {
-    images: new Map(
-      pictures.map(({ name }, index) => {
-        const one = read.images[index];
-        if (one === undefined || "problem" in one) throw new Error(`${name} was not read`);
-        const { sha256 } = one.facts;
-        const { pixelValuesSha256 } = one;
-        return [name, { sha256, pixelValuesSha256, vector: at(imageVectors, index) }];
-      }),
-    ),
-    texts: new Map(
-      texts.map((text, index) => [
-        text,
-        { ids: at(read.tokenIds, index), vector: at(textVectors, index) },
-      ]),
-    ),
+    images: new Map(pictures.map(({ name }, index) => [name, at(imageVectors, index)])),
+    texts: new Map(texts.map((text, index) => [text, at(textVectors, index)])),
   };
+}
+
+function inputOf(id: LocalModelId) {
+  const { architecture, preprocessing } = catalog[id];
+  const { mean, std } = preprocessing;
+  return { side: architecture.vision.side, mean, std };
 }
 
 function chunked<Thing>(things: readonly Thing[]): Thing[][] {

@@ -37,7 +37,7 @@ const code = await runServe({ ...call, log }, (given) =>
     hubCaches: {},
     prepareThreads: () => {},
     secrets: openCredentials(call.config, undefined),
-    workerFiles: { inference, json: workerFiles.json },
+    workerFiles: { ...workerFiles, inference },
     log,
   }),
 );

@@ -11,7 +11,7 @@ import type { Bytes } from "./pictures.ts";
 export const fakeKey = "nvapi-secret-0123456789";
 
 /** The smallest demand. */
-export const oneImage = { inputs: 1, deadline: Number.POSITIVE_INFINITY };
+export const oneImage = { kind: "image", inputs: 1, deadline: Number.POSITIVE_INFINITY } as const;
 
 interface EmbedOptions {
   readonly timeoutMs?: number;

@@ -29,6 +29,8 @@ const plainEnvironment = {
   MODELS_DIR: testModelsDir,
   DOWNLOADS_MIN_FREE_BYTES: "0",
   HF_HUB_OFFLINE: "true",
+  // Nothing is kept in this user's own cache folder.
+  CACHE_MAX_BYTES: "0",
 };
 
 const main = join(import.meta.dir, "../../src/main.ts");

@@ -15,10 +15,21 @@ export interface RawClient {
   hangUp(): void;
 }
 
-/** Connects to a service. */
-export function connectRaw({ url }: Pick<TestService, "url">): Promise<RawClient> {
+/**
+ * Connects to a service.
+ *
+ * @param localAddress address to come from, such as `127.0.0.2`; the system chooses unless told.
+ */
+export function connectRaw(
+  { url }: Pick<TestService, "url">,
+  localAddress?: string,
+): Promise<RawClient> {
   return new Promise((resolve, reject) => {
-    const socket = connect(Number(url.port), url.hostname);
+    const socket = connect({
+      port: Number(url.port),
+      host: url.hostname,
+      ...(localAddress && { localAddress }),
+    });
     const closed = Promise.withResolvers<string>();
     let got = "";
     socket.on("data", (chunk) => {

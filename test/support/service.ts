@@ -1,6 +1,6 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { WorkerFiles } from "../../src/backends/pool.ts";
 import { composeService } from "../../src/compose.ts";
 import { parseConfig, type SettingName } from "../../src/config.ts";
@@ -14,6 +14,8 @@ export interface TestService extends AsyncDisposable {
   readonly url: URL;
   /** Its own folder, empty at the start. */
   readonly downloadsDir: string;
+  /** Folder of its cache: its own, unless it was told. */
+  readonly cacheDir: string;
   /** Log lines so far, as JSON texts. */
   readonly log: readonly string[];
   /** Errors of workers that were lost. */
@@ -53,12 +55,16 @@ export async function startService(
   ownWorkers: Partial<WorkerFiles> = {},
 ): Promise<TestService> {
   const downloadsDir = await mkdtemp(join(tmpdir(), "imagesvc-downloads-"));
+  const cacheDir =
+    settings.CACHE_DIR ?? join(dirname(downloadsDir), `${basename(downloadsDir)}-cache`);
   const parsed = parseConfig({
     HOST: "127.0.0.1",
     PORT: "0",
     CLIP_WEIGHTS: "synthetic",
     WORKERS: "1",
     DOWNLOADS_MIN_FREE_BYTES: "0",
+    // Else the second of two tests with the same picture would test the cache.
+    CACHE_MAX_BYTES: "0",
     HF_HUB_OFFLINE: "true",
     ...settings,
   });
@@ -67,7 +73,7 @@ export async function startService(
   const lost: Error[] = [];
   const service = composeService(parsed.config, {
     cores: availableParallelism(),
-    folders: { models: testModelsDir, downloads: downloadsDir },
+    folders: { models: testModelsDir, downloads: downloadsDir, cache: cacheDir },
     // No cache of this host is looked into.
     hubCaches: {},
     prepareThreads: () => {},
@@ -86,7 +92,8 @@ export async function startService(
   const stop = async () => {
     await service.stop();
     await rm(downloadsDir, { recursive: true, force: true });
+    if (settings.CACHE_DIR === undefined) await rm(cacheDir, { recursive: true, force: true });
     refuseLeaks(settings, [{ where: "the log", text: log.join("") }]);
   };
-  return { url, downloadsDir, log, lost, stop, [Symbol.asyncDispose]: stop };
+  return { url, downloadsDir, cacheDir, log, lost, stop, [Symbol.asyncDispose]: stop };
 }

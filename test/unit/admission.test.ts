@@ -3,14 +3,28 @@ import { createAdmission, type Ticket } from "../../src/core/admission.ts";
 import { Problem } from "../../src/errors.ts";
 
 function setUp(limit: number, expectedWaitMs = () => 0, maxArriving = 100) {
+  let nowMs = 0;
   const { arrive } = createAdmission({
+    now: () => nowMs,
     limit,
     maxArriving,
     maxHeldBytes: 1000,
     expectedWaitMs,
     maxWaitMs: 10_000,
   });
-  return { arrive: () => arrive(["image"]), enter: () => enterWith(arrive(["image"])) };
+  /** Of another client each, unless told. */
+  let clients = 0;
+  const next = (client?: string) => {
+    clients += 1;
+    return arrive(client ?? `client ${clients}`, ["image"]);
+  };
+  return {
+    arrive: next,
+    enter: () => enterWith(next()),
+    pass: (ms: number) => {
+      nowMs += ms;
+    },
+  };
 }
 
 /** Lets in a request whose body is there. */
@@ -89,12 +103,16 @@ test("a wait for texts refuses no image, and who brings both hears of the longer
     limit: 10,
     maxArriving: 10,
     maxHeldBytes: 1000,
+    now: () => 0,
     expectedWaitMs: (kind) => (kind === "text" ? 20_000 : 0),
     maxWaitMs: 10_000,
   });
-  expect(refusal(() => arrive(["image"]).enter())).toBeUndefined();
-  expect(refusal(() => arrive(["text"]))).toMatchObject({ code: "overloaded", retryAfterS: 20 });
-  expect(refusal(() => arrive(["image", "text"]))).toMatchObject({ retryAfterS: 20 });
+  expect(refusal(() => arrive("a", ["image"]).enter())).toBeUndefined();
+  expect(refusal(() => arrive("a", ["text"]))).toMatchObject({
+    code: "overloaded",
+    retryAfterS: 20,
+  });
+  expect(refusal(() => arrive("a", ["image", "text"]))).toMatchObject({ retryAfterS: 20 });
 });
 
 test("a wait that has become too long while the body came is refused too", () => {
@@ -137,13 +155,60 @@ test("nobody need send a body for which there is no place", () => {
 test("all requests share a bound on the memory that they hold, from their first byte to their answer", () => {
   const { arrive } = setUp(10);
   const [first, second] = [arrive(), arrive()];
-  first.hold(600);
+  first.hold(500);
   first.enter();
-  second.hold(400);
-  expect(refusal(() => second.hold(1))).toMatchObject({ code: "overloaded" });
-  expect(refusal(() => first.hold(1))).toMatchObject({ code: "overloaded" });
+  expect(refusal(() => second.hold(501))?.message).toContain("at capacity");
+  second.hold(250);
   first.release();
   first.release();
-  expect(refusal(() => second.hold(600))).toBeUndefined();
-  expect(refusal(() => second.hold(1))).toMatchObject({ code: "overloaded" });
+  expect(refusal(() => second.hold(250))).toBeUndefined();
+  expect(refusal(() => arrive().hold(501))).toMatchObject({ code: "overloaded" });
+});
+
+test("a client that sends as many bodies as it can leaves as many places to others", () => {
+  const { arrive } = setUp(10, undefined, 12);
+  const own = Array.from({ length: 6 }, () => arrive("a"));
+  expect(refusal(() => arrive("a"))?.message).toContain("Other requests of this client");
+  const others = Array.from({ length: 3 }, () => arrive("b"));
+  expect(refusal(() => arrive("b"))).toMatchObject({ code: "overloaded" });
+  // Not even together do they take it all.
+  expect(refusal(() => arrive("c"))).toBeUndefined();
+  for (const one of [...own, ...others]) one.release();
+  expect(refusal(() => arrive("a"))).toBeUndefined();
+});
+
+test("a client that holds as much memory as it can leaves as much to others", () => {
+  const { arrive } = setUp(10);
+  const [first, second] = [arrive("a"), arrive("a")];
+  first.hold(400);
+  second.hold(100);
+  expect(refusal(() => second.hold(1))?.message).toContain("Other requests of this client");
+  const other = arrive("b");
+  other.hold(250);
+  expect(refusal(() => other.hold(1))).toMatchObject({ code: "overloaded" });
+  first.release();
+  expect(refusal(() => second.hold(1))).toBeUndefined();
+});
+
+test("in a full house the time to come back follows from how long requests stay, those that are still there too", () => {
+  const { arrive, enter, pass } = setUp(2);
+  const [first, second] = [enter(), enter()];
+  expect(refusal(arrive)).toMatchObject({ retryAfterS: 1 });
+  pass(20_000);
+  // Nobody has ever left: two in 40 s, at best.
+  expect(refusal(arrive)).toMatchObject({ retryAfterS: 20 });
+  first.release();
+  second.release();
+  enter();
+  enter();
+  // Each stays for 20 s, as it seems: so one of two leaves in 10 s.
+  expect(refusal(arrive)).toMatchObject({ retryAfterS: 10 });
+});
+
+test("where all places of bodies are taken, the time to come back follows from how long bodies take", () => {
+  const { arrive, pass } = setUp(10, undefined, 2);
+  arrive("a");
+  arrive("b");
+  pass(6_000);
+  expect(refusal(arrive)).toMatchObject({ retryAfterS: 6 });
 });

@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { countTilePixels } from "../../src/image/avif-tiles.ts";
+import { countBoxes, countTilePixels } from "../../src/image/avif-tiles.ts";
+import { limits } from "../../src/limits.ts";
 import { avifBombs } from "../hostile/bombs/avif.ts";
-import { makeAvif } from "../support/pictures.ts";
+import { ascii, bigEndian, concat, makeAvif } from "../support/pictures.ts";
 
 const bombs = new Map((await avifBombs()).map(({ name, bytes }) => [name, bytes]));
 
@@ -35,7 +36,36 @@ test("whatever the bytes are, it counts to an end", () => {
       const bytes = grid.slice(0, length);
       for (const [at, byte] of changes) if (at < length) bytes[at] = byte;
       expect(countTilePixels(bytes)).toBeGreaterThanOrEqual(0);
+      expect(countBoxes(bytes, 10)).toBeLessThanOrEqual(11);
     }),
     { numRuns: 500 },
+  );
+});
+
+test("boxes are counted wherever they lie, and no further than is asked", async () => {
+  const avif = await makeAvif();
+  const ordinary = countBoxes(avif, 1_000);
+  expect(ordinary).toBeGreaterThan(5);
+  for (const name of ["behind it", "inside its meta box"]) {
+    const bytes = bombs.get(`an AVIF with two million boxes ${name}`) ?? new Uint8Array();
+    expect(countBoxes(bytes, 4_096)).toBe(4_097);
+  }
+});
+
+test("ordinary AVIFs have far fewer boxes than are allowed, and one more box is one more", async () => {
+  const size = fc.record({
+    ...{ width: fc.integer({ min: 1, max: 80 }), height: fc.integer({ min: 1, max: 80 }) },
+    orientation: fc.integer({ min: 1, max: 8 }),
+  });
+  await fc.assert(
+    fc.asyncProperty(size, fc.nat(20), async (options, more) => {
+      const avif = await makeAvif(options);
+      const boxes = countBoxes(avif, limits.maxAvifBoxes);
+      expect(boxes).toBeLessThan(limits.maxAvifBoxes / 40);
+      const free = concat(bigEndian(8), ascii("free"));
+      const longer = concat(avif, ...new Array<Uint8Array>(more).fill(free));
+      expect(countBoxes(longer, limits.maxAvifBoxes)).toBe(boxes + more);
+    }),
+    { numRuns: 20 },
   );
 });

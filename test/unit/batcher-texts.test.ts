@@ -181,7 +181,6 @@ test("texts have a rate of their own, without the time in which their tower is l
   const [first, second] = [createFakeWorker(), createFakeWorker()];
   const { expectedWaitMs, text } = await setUp([first, second]);
   const texts = Array.from({ length: 5 }, () => text("a"));
-  expect(expectedWaitMs("text")).toBe(0);
   answerLengths(await first.next(), 30);
   const held = await first.next();
   texts.push(text("b"), text("c"));
@@ -201,7 +200,8 @@ test("on the only worker an image waits for as many texts as there are images be
   all.push(...Array.from({ length: 9 }, () => text("a")));
   expect(expectedWaitMs("image")).toBe(0);
   all.push(image(1), image(2));
-  expect(expectedWaitMs("image")).toBe(20);
+  // Nothing was measured of images yet: 100 ms each are a guess.
+  expect(expectedWaitMs("image")).toBe(2 * 100 + 20);
   answerLengths(held);
   answerMarks(await worker.next());
   for (let batch = 0; batch < 3; batch += 1) answerLengths(await worker.next());

@@ -48,7 +48,7 @@ function setUp(worker: Worker, options: Partial<ClipOptions> = {}) {
   return { batcher, clip, lines };
 }
 
-const now = { inputs: 1, deadline: Number.POSITIVE_INFINITY };
+const now = { kind: "image", inputs: 1, deadline: Number.POSITIVE_INFINITY } as const;
 const terms = { keepsTrying: true, signal: new AbortController().signal };
 
 const silent = async () =>
@@ -231,7 +231,10 @@ test.each([
 );
 
 /** A model that is not written until its weights have come. */
-function setUpDownload(pull: NonNullable<WeightsSupply["download"]>["pull"]) {
+function setUpDownload(
+  pull: NonNullable<WeightsSupply["download"]>["pull"],
+  clock = createFakeClock("skip"),
+) {
   let path: string | undefined;
   const worker = createFakeWorker({
     onWriteModel: async () =>
@@ -247,7 +250,6 @@ function setUpDownload(pull: NonNullable<WeightsSupply["download"]>["pull"]) {
       return failure;
     },
   });
-  const clock = createFakeClock("skip");
   return { ...setUp(worker, { weights, clock }), worker, clock };
 }
 
@@ -279,6 +281,68 @@ test("missing weights are downloaded, and meanwhile requests hear how far it is 
 });
 
 const failure = { kind: "failed", sentence: "the hub answers 503", mayPass: true } as const;
+
+test("while a hub is tried again, requests hear why, that it is, and when to come back", async () => {
+  const clock = createFakeClock("wait");
+  const stopping = new AbortController();
+  const heard: unknown[] = [];
+  const { clip } = setUpDownload(async ({ onSetback }) => {
+    onSetback?.({ reason: "the hub answers 503", waitMs: 4000 });
+    const { message, retryAfterS } = clip.admission(now) ?? {};
+    heard.push([message, retryAfterS]);
+    return failure;
+  }, clock);
+  const loaded = clip.load({ keepsTrying: true, signal: stopping.signal });
+  await until(() => clip.state().kind === "unavailable");
+  expect(heard).toEqual([
+    [
+      "The weights could not be downloaded yet: the hub answers 503. The service tries it again.",
+      4,
+    ],
+  ]);
+  expect(clip.admission(now)).toMatchObject({
+    retryAfterS: 15,
+    message: expect.stringMatching(
+      /^The weights could not be downloaded: the hub answers 503\. The service tries it again now and then\. Get them /,
+    ),
+  });
+  await clock.advance(10_400);
+  expect(clip.state()).toMatchObject({ kind: "unavailable", retryAfterS: 5 });
+  await clock.advance(5000);
+  await until(() => heard.length === 2);
+  stopping.abort();
+  await loaded;
+});
+
+test("a failure that stays has no time to come back", async () => {
+  const { clip } = setUpDownload(async () => ({ ...failure, mayPass: false }));
+  await clip.load(terms);
+  expect(clip.admission(now)?.retryAfterS).toBeUndefined();
+  expect(clip.state()).not.toHaveProperty("retryAfterS");
+  expect(clip.admission(now)?.message).not.toContain("again now and then");
+});
+
+test("a text tower that cannot be loaded shows in the state, until a text is embedded again", async () => {
+  const worker = createFakeWorker();
+  const { clip, lines } = setUp(worker);
+  await clip.load(terms);
+  const { signal, deadline } = embedJob(0);
+  const problem = { code: "model-unavailable", detail: "It cannot be loaded." } as const;
+  for (const _again of [1, 2]) {
+    const refused = clip.embedText({ text: "a", signal, deadline });
+    (await worker.next()).answer({ problem });
+    await expect(refused).rejects.toThrow("It cannot be loaded.");
+    expect(clip.state()).toEqual({
+      kind: "ready",
+      why: "It serves images, but no texts. It cannot be loaded.",
+    });
+  }
+  expect(lines.filter((line) => line.includes("texts cannot be embedded"))).toHaveLength(1);
+  const embedded = clip.embedText({ text: "a", signal, deadline });
+  (await worker.next()).answer([{ vector: new Float32Array(7), truncated: false, inferMs: 1 }]);
+  await embedded;
+  expect(clip.state()).toEqual({ kind: "ready" });
+});
 
 test("a download that fails is tried again, after longer and longer", async () => {
   let tries = 0;

@@ -30,6 +30,7 @@ const defaults: Config = {
   MODELS_DIR: "",
   DOWNLOADS_DIR: "",
   CACHE_DIR: "",
+  CACHE_MAX_BYTES: 1024 * 1024 * 1024,
   NATIVE_DIR: "",
   DOWNLOADS_KEEP: true,
   DOWNLOADS_MAX_AGE: 0,
@@ -248,6 +249,14 @@ test("a fetch must end before its request does", () => {
   expect(faultsOf({ ...times, FETCH_TIMEOUT_MS: "1000" })).toEqual([
     'FETCH_TIMEOUT_MS is "1000": it must be less than REQUEST_TIMEOUT_MS (1000)',
   ]);
+});
+
+test("a cache has room for something, or is turned off", () => {
+  const fault = (given: string) => faultsOf({ CACHE_MAX_BYTES: given });
+  expect(fault("16777215")).toEqual([
+    'CACHE_MAX_BYTES is "16777215": it must be 0, or at least 16777216',
+  ]);
+  expect([...fault("0"), ...fault("16777216")]).toEqual([]);
 });
 
 test("relations are not judged while a setting is broken", () => {

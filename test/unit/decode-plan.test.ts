@@ -28,8 +28,10 @@ describe("100 megapixels of", () => {
     ["CMYK are read whole", "jpg", { isCmyk: true, channels: 4 }, "1 strips"],
     ["PNG are read whole", "png", { channels: 4, bytesPerSample: 2 }, "1 strips"],
     ["interlaced PNG are read in strips", "png", { isInterlaced: true }, "2 strips"],
-    ["GIF are read in strips", "gif", {}, "6 strips"],
-    ["TIFF are read in strips", "tif", {}, "6 strips"],
+    ["GIF are read in strips", "gif", { channels: 4 }, "6 strips"],
+    ["TIFF are read in strips", "tif", {}, "2 strips"],
+    ["TIFF of 16 bits are too many", "tif", { bytesPerSample: 2 }, "56 MP"],
+    ["TIFF of 16 bits with alpha are too many", "tif", { bytesPerSample: 2, channels: 4 }, "45 MP"],
     [
       "progressive JPEG 4:2:0 are read in strips",
       "jpg",
@@ -47,6 +49,33 @@ describe("100 megapixels of", () => {
     ["AVIF of 10 or 12 bits are too many", "avif", { bytesPerSample: 2 }, "19 MP"],
   ])("%s", (_, format, header, planned) => {
     expect(plan(format, header)).toBe(planned);
+  });
+});
+
+describe("65535×1500 pixels, whose rows take memory too, of", () => {
+  const deep = { channels: 4, bytesPerSample: 2 };
+  test.each<[string, ImageFormat, Partial<PixelHeader>, string]>([
+    ["JPEG are read whole", "jpg", {}, "1 strips"],
+    ["CMYK are read in strips", "jpg", { isCmyk: true, channels: 4 }, "2 strips"],
+    ["PNG are read whole", "png", {}, "1 strips"],
+    ["PNG of 16 bits with alpha are read in strips", "png", deep, "2 strips"],
+    ["TIFF are read in strips", "tif", {}, "4 strips"],
+    ["TIFF of 16 bits with alpha are too many", "tif", deep, "23 MP"],
+    ["GIF are too many", "gif", { channels: 4 }, "74 MP"],
+  ])("%s", (_, format, header, planned) => {
+    expect(plan(format, { width: 65_535, height: 1_500, ...header })).toBe(planned);
+    // Nothing is wide about it when it is on its side.
+    const tall = planDecode(
+      format,
+      { ...plain, ...header, width: 1_500, height: 65_535 },
+      maxPixels,
+    );
+    const wide = planDecode(
+      format,
+      { ...plain, ...header, width: 65_535, height: 1_500 },
+      maxPixels,
+    );
+    if ("strips" in tall && "strips" in wide) expect(tall.strips).toBeLessThanOrEqual(wide.strips);
   });
 });
 

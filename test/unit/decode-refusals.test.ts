@@ -100,6 +100,21 @@ describe("too many pixels", () => {
     expect(await decode(bytes, 7_999)).toMatchObject({ code: "too-many-pixels" });
   });
 
+  test.each([
+    ["wide", { width: 65_536, height: 1 }],
+    ["high", { width: 1, height: 65_536 }],
+  ])("are also a side of more than 65535, here how %s it is", async (side, size) => {
+    expect(await decode(makeBombPng(size))).toMatchObject({
+      code: "too-many-pixels",
+      message: `The image is 65536 pixels ${side}, more than the limit of 65535 for a side: send a smaller one.`,
+    });
+  });
+
+  test("are not a side of 65535", async () => {
+    const bytes = await makePng({ width: 65_535, height: 1 });
+    expect(await decode(bytes)).toMatchObject({ width: 65_535, height: 1 });
+  });
+
   test("are no excuse for a header that no file can have", async () => {
     const bomb = makeBombPng({ width: 2 ** 31 - 1, height: 2 ** 31 - 1 });
     expect(await decode(bomb)).toMatchObject({ code: "undecodable-image" });

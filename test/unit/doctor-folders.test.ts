@@ -18,7 +18,7 @@ import {
 import { checkFile, writeCheckedFiles } from "../../src/models/checked-files.ts";
 import { installedModel } from "../../src/models/installed-model.ts";
 import { modelFilesIn, preparedFolder } from "../../src/models/prepared.ts";
-import { dataPathsOf, weightsEntry } from "../../src/models/prepared-check.ts";
+import { preparedPathsOf, weightsEntry } from "../../src/models/prepared-check.ts";
 import { defaultModel } from "../support/default-model.ts";
 import { temporaryFolder, tinyClip, writeTinyClip } from "../support/tiny-clip.ts";
 
@@ -130,7 +130,10 @@ async function prepare(modelsDir: string): Promise<string> {
   await writeTinyClip(folder);
   const weights = await checkFile(await weightsIn(folder, content));
   const entries = await Promise.all(
-    dataPathsOf(modelFilesIn(folder)).map(async (path) => [basename(path), await checkFile(path)]),
+    preparedPathsOf(modelFilesIn(folder)).map(async (path) => [
+      basename(path),
+      await checkFile(path),
+    ]),
   );
   await writeCheckedFiles(folder, { ...Object.fromEntries(entries), [weightsEntry]: weights });
   return folder;

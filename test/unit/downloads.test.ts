@@ -70,10 +70,14 @@ test("the same bytes twice are one file, which is not written again", async () =
   expect((await stat(join(directory, name))).ino).toBe(before.ino);
 });
 
+async function makeOld(file: string): Promise<void> {
+  const long = new Date("2001-01-01");
+  await utimes(join(directory, file), long, long);
+}
+
 test("the same bytes again make the file new", async () => {
   await open().keep(inMemory, facts);
-  const long = new Date("2001-01-01");
-  await utimes(join(directory, name), long, long);
+  await makeOld(name);
   const before = Date.now();
   await open().keep(inMemory, facts);
   expect((await stat(join(directory, name))).mtimeMs).toBeGreaterThanOrEqual(before - 1);
@@ -172,11 +176,22 @@ test("prepare leaves what is under way in a process that this one cannot see, un
   expect(await readdir(directory)).toEqual([]);
 });
 
-test("prepare leaves what is under way in a process of another user", async () => {
+test("prepare leaves a new file of a process that lives, which may be about to lock it", async () => {
   // Signalling process 1 is refused to all but root: it is alive either way.
   await Bun.write(join(directory, ".incoming-1-1"), "");
   await open().prepare();
   expect(await readdir(directory)).toEqual([".incoming-1-1"]);
+});
+
+test("prepare takes away what nobody locks, though another process has the number of its own", async () => {
+  await Bun.write(join(directory, ".incoming-1-1"), "");
+  await makeOld(".incoming-1-1");
+  const spool = await spooled();
+  await rename(spool.path, join(directory, ".incoming-1-2"));
+  await makeOld(".incoming-1-2");
+  await open().prepare();
+  expect(await readdir(directory)).toEqual([".incoming-1-2"]);
+  await spool.discard();
 });
 
 test("a folder that is not there is storage-full, without its path", async () => {
@@ -197,6 +212,12 @@ test("less free space than must stay is storage-full, and nothing is written", a
   const downloads = open({ minFreeBytes: 1e15 });
   await expect(downloads.openSpool()).rejects.toMatchObject({ code: "storage-full" });
   await expect(downloads.keep(inMemory, facts)).rejects.toMatchObject({ code: "storage-full" });
+  expect(await readdir(directory)).toEqual([]);
+});
+
+test("whether there is room is told without writing anything", async () => {
+  expect(await open({ minFreeBytes: 1e15 }).hasRoom()).toBe(false);
+  expect(await open({ minFreeBytes: 1 }).hasRoom()).toBe(true);
   expect(await readdir(directory)).toEqual([]);
 });
 

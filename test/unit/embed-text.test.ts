@@ -30,6 +30,7 @@ function setUp({ admission, answer = async () => new Float32Array([3, 4]) }: Set
     ...backend,
     id: "dino",
     exactId: "dino",
+    fingerprint: () => undefined,
     embed: () => Promise.reject(new Error("no image here")),
   };
   const embedder = createTextEmbedder({

@@ -35,6 +35,7 @@ function setUp({ outcome = good, onEmbed, keepDownloads = true, ...doings }: Doi
     id,
     exactId: `${id}@test`,
     dimensions: 2,
+    fingerprint: () => `${id} fingerprint`,
     state: () => ({ kind: "ready" }),
     admission: ({ deadline }) => {
       asked.push(`admission ${id}`);
@@ -58,6 +59,7 @@ function setUp({ outcome = good, onEmbed, keepDownloads = true, ...doings }: Doi
     downloads: {
       prepare: async () => {},
       openSpool: () => Promise.reject(new Error("no spool here")),
+      hasRoom: () => Promise.resolve(true),
       keep: async (bytes, { sha256, format }) => {
         asked.push("keep");
         if (doings.keepFails) throw doings.keepFails;

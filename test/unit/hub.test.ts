@@ -1,11 +1,11 @@
 /** The download of weights, from a hub that misbehaves in every way that we know. */
-import { afterEach, beforeEach, expect, test } from "bun:test";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Clock } from "../../src/backends/clock.ts";
-import { createHub, type HubOptions } from "../../src/models/hub.ts";
+import { createHub, type HubOptions, type PullTerms } from "../../src/models/hub.ts";
 import { type FakeHub, startHub } from "../support/hub.ts";
 import { temporaryFolder } from "../support/tiny-clip.ts";
 
@@ -44,12 +44,14 @@ function pull(
   options: Partial<HubOptions> = {},
   signal: AbortSignal = new AbortController().signal,
   bytesBeside = 0,
+  heard: Pick<PullTerms, "onWait" | "onSetback"> = {},
 ) {
   const own = { token: "", isOffline: false, proxy: undefined, clock: hurriedClock };
   return createHub({ endpoint: hub.endpoint, ...own, ...options }).pull(hub.file, target, {
     signal,
     onProgress: () => {},
     bytesBeside,
+    ...heard,
   });
 }
 
@@ -203,6 +205,8 @@ test.each([
   [401, "set HF_TOKEN"],
   [403, "set HF_TOKEN"],
   [404, "check HF_ENDPOINT"],
+  [400, "check HF_ENDPOINT"],
+  [451, "check HF_ENDPOINT"],
 ])("a hub that answers %d is not asked again", async (status, mend) => {
   hub.refusal = { status };
   const outcome = await pull();
@@ -222,6 +226,7 @@ test("bytes that are not the published file are fetched once more, and then give
   hub.moods.push({ instead: other }, { instead: other });
   expect((await pull())?.sentence).toContain("SHA-256");
   await expectNotPlaced();
+  expect(await readdir(join(target, ".."))).toEqual(["model.safetensors.lock"]);
   hub.moods.push({ instead: other });
   expect(await pull()).toBeUndefined();
   await expectPlaced();
@@ -264,4 +269,80 @@ test("without room for the file nothing is asked", async () => {
   const outcome = await pull({}, undefined, 1e18);
   expect(outcome?.sentence).toContain("free space");
   expect(hub.requests).toEqual([]);
+});
+
+test.each([401, 403])("a token that is refused with %d is said to be", async (status) => {
+  hub.refusal = { status };
+  expect(await pull({ token: "hf_secret" })).toEqual({
+    kind: "failed",
+    sentence: `the hub refuses HF_TOKEN (${status}): give one that may read the file`,
+    mayPass: false,
+  });
+});
+
+test("a web page in place of the file is said to be one, and another time may help", async () => {
+  const headers = { "content-type": "text/html; charset=utf-8" };
+  hub.moods.push({ instead: new TextEncoder().encode("<html>Sign in</html>"), headers });
+  expect(await pull()).toMatchObject({
+    sentence: expect.stringMatching(/^a web page came in place of the file: sign in /),
+    mayPass: true,
+  });
+  await expectNotPlaced();
+});
+
+test("a file that comes compressed is said to, and nothing of it is kept", async () => {
+  hub.moods.push({ headers: { "content-encoding": "gzip" } });
+  const outcome = await pull();
+  expect(outcome?.sentence).toStartWith("the file came compressed");
+  expect(await readdir(join(target, ".."))).toEqual(["model.safetensors.lock"]);
+});
+
+test("whoever waits hears of it once; and of each try in vain, with the wait until the next", async () => {
+  hub.moods.push({ stallAfter: 1000 }, { status: 500 });
+  const heard: unknown[] = [];
+  const first = pull({ silenceMs: 300 }, undefined, 0, {
+    onWait: () => heard.push("first"),
+    onSetback: (setback) => heard.push(setback),
+  });
+  await until(async () => (await Bun.file(`${target}.partial`).stat()).size === 1000);
+  const second = pull({}, undefined, 0, { onWait: () => heard.push("second waits") });
+  expect(await Promise.all([first, second])).toEqual([undefined, undefined]);
+  expect(heard).toEqual(["second waits", { reason: "the hub answers 500", waitMs: 2000 }]);
+});
+
+describe("a download whose file is deleted under way", () => {
+  /** Starts one, and deletes its folder when a part has come; the rest comes after `meanwhile`. */
+  async function pullWhile(meanwhile: () => Promise<unknown>) {
+    const rest = Promise.withResolvers<void>();
+    hub.moods.push({ pause: { after: 1000, until: rest.promise } });
+    const pulling = pull();
+    await until(async () => (await Bun.file(`${target}.partial`).stat()).size === 1000);
+    await rm(join(target, ".."), { recursive: true });
+    await meanwhile();
+    rest.resolve();
+    return await pulling;
+  }
+  const gone = {
+    kind: "failed",
+    sentence: "somebody deleted the file while it was downloaded: download it again",
+    mayPass: true,
+  } as const;
+
+  test("says so, and another try may help", async () => {
+    expect(await pullWhile(async () => {})).toEqual(gone);
+    expect(await pull()).toBeUndefined();
+    await expectPlaced();
+  });
+
+  test("does not give its name to the half of another", async () => {
+    const half = Uint8Array.of(1, 2, 3);
+    expect(await pullWhile(() => Bun.write(`${target}.partial`, half))).toEqual(gone);
+    await expectNotPlaced();
+    expect(await Bun.file(`${target}.partial`).bytes()).toEqual(half);
+  });
+
+  test("leaves one that was placed meanwhile", async () => {
+    expect(await pullWhile(() => pull())).toEqual(gone);
+    await expectPlaced();
+  });
 });

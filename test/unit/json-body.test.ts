@@ -57,6 +57,29 @@ describe("the image field", () => {
   });
 });
 
+test("a body of very many names is refused, however they are spaced", () => {
+  const bodyOf = (names: number, colon: string) =>
+    `{${Array.from({ length: names }, (_, index) => `"${index}"${colon}1`).join()}}`;
+  const { maxJsonNames } = limits;
+  for (const colon of [":", " \t\n :"]) {
+    expect(() => parse(bodyOf(maxJsonNames, colon), { maxValues: 100_000 })).not.toThrow();
+    const many = () => parse(bodyOf(maxJsonNames + 1, colon), { maxValues: 100_000 });
+    expect(problemOf(many)).toMatchObject({ code: "malformed-body" });
+  }
+});
+
+test("a list longer than any field takes is cut, and stays too long", () => {
+  const list = Array.from({ length: 5000 }, (_, index) => String(index));
+  const value = parse(JSON.stringify({ text: list, other: [1] }), { maxValues: 100_000 });
+  expect(value).toEqual({ text: list.slice(0, limits.maxTexts + 1), other: [1] });
+});
+
+test("a name that prototypes have is a field like any other", () => {
+  const value = parse(`{"__proto__":{"a":1},"constructor":2}`);
+  expect(Object.keys(Object(value))).toEqual(["__proto__", "constructor"]);
+  expect(Object(value).a).toBeUndefined();
+});
+
 test("raw line breaks are read as the rules say", () => {
   const text = '{\r\n"a": "x\r\ny"}';
   expect(parse(text, { lineBreak: "" })).toEqual({ a: "xy" });

@@ -1,5 +1,11 @@
 import { expect, test } from "bun:test";
-import { chooseFormat, createLog, type LogFormat, type LogLevel } from "../../src/log.ts";
+import {
+  chooseFormat,
+  createLineWriter,
+  createLog,
+  type LogFormat,
+  type LogLevel,
+} from "../../src/log.ts";
 
 /** A log at a fixed time, and the lines that it writes. */
 function setUp(format: LogFormat, level: LogLevel = "debug") {
@@ -102,4 +108,57 @@ test.each([
   ["journal", pipe, "journal"],
 ] as const)("LOG_FORMAT=%s with %p is %s", (chosen, surroundings, expected) => {
   expect(chooseFormat(chosen, surroundings)).toBe(expected);
+});
+
+/** A stream that takes lines and says nothing until it is read to its end, as Bun's stderr on a pipe does. */
+function stallingStream() {
+  const lines: string[] = [];
+  let waiting: (() => void)[] = [];
+  return {
+    lines,
+    write: (line: string, written: () => void) => {
+      lines.push(line);
+      waiting.push(written);
+    },
+    drain: () => {
+      const [...due] = waiting;
+      waiting = [];
+      for (const written of due) written();
+    },
+  };
+}
+
+test("lines that nobody reads are held up to a bound, and those dropped beyond it are counted", () => {
+  const { lines, write, drain } = stallingStream();
+  const resumed: number[] = [];
+  const onResumed = (dropped: number) => resumed.push(dropped);
+  const writeLine = createLineWriter({ write, maxHeldBytes: 9, onResumed });
+  for (const line of ["äöü\n", "b\n", "no\n", "c\n", "d\n"]) writeLine(line);
+  expect(lines).toEqual(["äöü\n", "b\n"]);
+  expect(resumed).toEqual([]);
+  drain();
+  expect(resumed).toEqual([3]);
+  writeLine("e\n");
+  drain();
+  expect(lines).toEqual(["äöü\n", "b\n", "e\n"]);
+  expect(resumed).toEqual([3]);
+});
+
+test("the line that tells of dropped lines comes before any that follows", () => {
+  const { lines, write, drain } = stallingStream();
+  const writeLine: (line: string) => void = createLineWriter({
+    write,
+    maxHeldBytes: 8,
+    onResumed: (dropped) => writeLine(`${dropped} lost\n`),
+  });
+  for (const line of ["one\n", "two\n", "six\n", "ten\n"]) writeLine(line);
+  drain();
+  expect(lines).toEqual(["one\n", "two\n", "2 lost\n"]);
+});
+
+test("a line longer than the bound is written where no other waits", () => {
+  const { lines, write } = stallingStream();
+  const writeLine = createLineWriter({ write, maxHeldBytes: 4, onResumed: () => {} });
+  writeLine("longer than that\n");
+  expect(lines).toEqual(["longer than that\n"]);
 });

@@ -1,6 +1,6 @@
 /** `imagesvc models …` with a tiny model and a hub on loopback. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { chmod, mkdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createWorker } from "../../src/backends/pool.ts";
 import { runModelsList, runModelsPull, runModelsRemove } from "../../src/cli/models.ts";
@@ -9,6 +9,7 @@ import { runModelsVerify } from "../../src/cli/models-verify.ts";
 import type { Models } from "../../src/models/catalog.ts";
 import { hubCachePath } from "../../src/models/hub-cache.ts";
 import { preparedFolder } from "../../src/models/prepared.ts";
+import { tryLockFile } from "../../src/native/file-lock.ts";
 import { prepareModel } from "../../workers/prepare-model.ts";
 import { writtenCall } from "../support/command-call.ts";
 import { defaultModel } from "../support/default-model.ts";
@@ -129,29 +130,6 @@ describe("models pull", () => {
     expect(again.output()).toBe("");
   });
 
-  test("takes what lies in the user's Hugging Face cache, unless it is another file", async () => {
-    const environment = { HF_HOME: folder.path };
-    const path = hubCachePath(environment, hub.file) ?? "";
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, bytes);
-    const { call, errors } = callOf({ environment });
-    expect(await runModelsPull(call, models)).toBe(0);
-    expect(errors()).toBe(`${id} is here already: ${path}\n`);
-    expect(hub.requests).toEqual([]);
-    await writeFile(path, new Uint8Array(bytes.length));
-    expect(await runModelsPull(callOf({ environment }).call, models)).toBe(0);
-    expect(await readFile(target())).toEqual(Buffer.from(bytes));
-    // It is the user's, and not ours to mend.
-    expect(await readFile(path)).toEqual(Buffer.alloc(bytes.length));
-  });
-
-  test("mends a file that was damaged since", async () => {
-    await runModelsPull(callOf().call, models);
-    await writeFile(target(), new Uint8Array(bytes.length));
-    expect(await runModelsPull(callOf().call, models)).toBe(0);
-    expect(await readFile(target())).toEqual(Buffer.from(bytes));
-  });
-
   test("a failure is one sentence with the mend, and exit code 1", async () => {
     hub.refusal = { status: 404 };
     const { call, errors } = callOf();
@@ -159,17 +137,6 @@ describe("models pull", () => {
     expect(errors()).toEndWith(
       "imagesvc: clip-tiny was not downloaded: the hub does not have the file (404): check HF_ENDPOINT; or take the file from elsewhere with: imagesvc models import DIR\n",
     );
-  });
-
-  test("says nothing of downloading where that is forbidden, and deletes nothing", async () => {
-    await mkdir(dirname(target()), { recursive: true });
-    await writeFile(target(), new Uint8Array(bytes.length));
-    const { call, errors } = callOf({ settings: { HF_HUB_OFFLINE: "true" } });
-    expect(await runModelsPull(call, models)).toBe(1);
-    expect(errors()).toBe(
-      "imagesvc: clip-tiny was not downloaded: HF_HUB_OFFLINE forbids to download; or take the file from elsewhere with: imagesvc models import DIR\n",
-    );
-    expect(await Bun.file(target()).exists()).toBe(true);
   });
 
   test.each([
@@ -192,6 +159,47 @@ describe("models pull", () => {
     const { call, errors } = callOf({ operands: ["clip-huge"] });
     expect(await runModelsPull(call, models)).toBe(2);
     expect(errors()).toBe('imagesvc: there is no model "clip-huge": there are clip-tiny\n');
+  });
+});
+
+describe("models pull, where a file is here already,", () => {
+  test("takes what lies in the user's Hugging Face cache, unless it is another file", async () => {
+    const environment = { HF_HOME: folder.path };
+    const path = hubCachePath(environment, hub.file) ?? "";
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, bytes);
+    const { call, errors } = callOf({ environment });
+    expect(await runModelsPull(call, models)).toBe(0);
+    expect(errors()).toBe(`${id} is here already: ${path}\n`);
+    expect(hub.requests).toEqual([]);
+    await writeFile(path, new Uint8Array(bytes.length));
+    const again = callOf({ environment });
+    expect(await runModelsPull(again.call, models)).toBe(0);
+    expect(again.errors()).toContain(
+      `imagesvc: ${path} is not used: model.safetensors is not the file that it should be\n`,
+    );
+    expect(await readFile(target())).toEqual(Buffer.from(bytes));
+    // It is the user's, and not ours to mend.
+    expect(await readFile(path)).toEqual(Buffer.alloc(bytes.length));
+  });
+
+  test("mends a file that was damaged since", async () => {
+    await runModelsPull(callOf().call, models);
+    await writeFile(target(), new Uint8Array(bytes.length));
+    expect(await runModelsPull(callOf().call, models)).toBe(0);
+    expect(await readFile(target())).toEqual(Buffer.from(bytes));
+  });
+
+  test("says nothing of downloading where that is forbidden, and deletes nothing", async () => {
+    await mkdir(dirname(target()), { recursive: true });
+    await writeFile(target(), new Uint8Array(bytes.length));
+    const { call, errors } = callOf({ settings: { HF_HUB_OFFLINE: "true" } });
+    expect(await runModelsPull(call, models)).toBe(1);
+    expect(errors()).toBe(
+      `imagesvc: ${target()} is not used: model.safetensors is not the file that it should be\n` +
+        "imagesvc: clip-tiny was not downloaded: HF_HUB_OFFLINE forbids to download; or take the file from elsewhere with: imagesvc models import DIR\n",
+    );
+    expect(await Bun.file(target()).exists()).toBe(true);
   });
 });
 
@@ -276,15 +284,15 @@ describe("models import, where there are several models", () => {
   });
 });
 
-describe("models verify", () => {
-  /** Verdict and finding of the weights and of what was made from them. */
-  async function verify(): Promise<{ code: number; verdicts: string[] }> {
-    const { call, output } = callOf({ options: { json: true } });
-    const code = await runModelsVerify(call, models);
-    const checks: { verdict: string }[] = JSON.parse(output());
-    return { code, verdicts: checks.map(({ verdict }) => verdict) };
-  }
+/** Verdict and finding of the weights and of what was made from them. */
+async function verify(): Promise<{ code: number; verdicts: string[] }> {
+  const { call, output } = callOf({ options: { json: true } });
+  const code = await runModelsVerify(call, models);
+  const checks: { verdict: string }[] = JSON.parse(output());
+  return { code, verdicts: checks.map(({ verdict }) => verdict) };
+}
 
+describe("models verify", () => {
   test("a model of which nothing is here is a failure, and missing", async () => {
     expect(await verify()).toEqual({ code: 1, verdicts: ["missing", "missing"] });
     const { call, errors } = callOf();
@@ -299,16 +307,34 @@ describe("models verify", () => {
     expect(await verify()).toEqual({ code: 0, verdicts: ["right", "missing"] });
     await prepare();
     await rm(target());
-    expect(await verify()).toEqual({ code: 0, verdicts: ["missing", "right"] });
+    expect(await verify()).toEqual({ code: 0, verdicts: ["missing", "right", "right"] });
   });
 
   test("right weights and a right graph are said to be so, in lines too", async () => {
     await runModelsPull(callOf().call, models);
     await prepare();
-    expect(await verify()).toEqual({ code: 0, verdicts: ["right", "right"] });
+    expect(await verify()).toEqual({ code: 0, verdicts: ["right", "right", "right"] });
     const { call, output } = callOf();
     await runModelsVerify(call, models);
     expect(output()).toContain(`right    clip-tiny, weights: SHA-256 ${hub.file.sha256}\n`);
+    expect(output()).toMatch(/^right {4}clip-tiny, packed weights: unchanged since onnxruntime /m);
+  });
+
+  test("packed weights that changed are found, and those that are not here are missing", async () => {
+    await runModelsPull(callOf().call, models);
+    await prepare();
+    const folder = preparedFolder(preparedDir(), id, hub.file.sha256);
+    const [name = ""] = (await readdir(folder)).filter((one) => one.startsWith("packed-"));
+    const data = join(folder, name, "text.onnx.data");
+    const damaged = await readFile(data);
+    damaged[0] = 1 ^ (damaged[0] ?? 0);
+    await chmod(data, 0o600);
+    await writeFile(data, damaged);
+    expect(await verify()).toEqual({ code: 1, verdicts: ["right", "right", "wrong"] });
+    await rm(data);
+    expect(await verify()).toEqual({ code: 1, verdicts: ["right", "right", "wrong"] });
+    await rm(join(folder, name), { recursive: true });
+    expect(await verify()).toEqual({ code: 0, verdicts: ["right", "right", "missing"] });
   });
 
   test("weights of another length are wrong, not missing", async () => {
@@ -341,11 +367,61 @@ describe("models verify", () => {
   });
 });
 
-test("models remove takes away the weights and what was made from them", async () => {
-  await runModelsPull(callOf().call, models);
-  await prepare();
-  expect(await runModelsRemove(callOf({ operands: [id] }).call, models)).toBe(0);
-  expect(await stateOf()).toContain("not here");
-  expect(await Bun.file(target()).exists()).toBe(false);
-  await rm(modelsDir(), { recursive: true });
+/** What `models remove` says, and its exit code. */
+async function remove() {
+  const { call, errors } = callOf({ operands: [id] });
+  return [await runModelsRemove(call, models), errors()] as const;
+}
+
+describe("models remove", () => {
+  test("takes away the weights and what was made from them, and only the locks stay", async () => {
+    await runModelsPull(callOf().call, models);
+    await prepare();
+    await writeFile(`${target()}.partial`, "half");
+    expect(await remove()).toEqual([0, `${id} is no longer here\n`]);
+    expect(await stateOf()).toContain("not here");
+    const left = await readdir(modelsDir(), { recursive: true, withFileTypes: true });
+    const files = left.filter((entry) => entry.isFile()).map(({ name }) => name);
+    expect(files.length).toBeGreaterThan(1);
+    expect(files.filter((name) => !name.endsWith(".lock"))).toEqual([]);
+    expect(await remove()).toEqual([0, `nothing of ${id} was here\n`]);
+  });
+
+  test("says that nothing was there, and makes no folder", async () => {
+    expect(await remove()).toEqual([0, `nothing of ${id} was here\n`]);
+    expect(await Bun.file(modelsDir()).exists()).toBe(false);
+  });
+
+  test("leaves what others put into its folders", async () => {
+    const others = ["onnx/notes.txt", "onnx/other.onnx", "12345678/notes.txt", "87654321"];
+    for (const name of others) {
+      const path = join(modelsDir(), id, name);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, "mine");
+    }
+    expect(await remove()).toEqual([0, `nothing of ${id} was here\n`]);
+    await writeFile(join(modelsDir(), id, "onnx/text_model.onnx"), "ours");
+    await writeFile(join(modelsDir(), id, "12345678/model.safetensors"), "ours");
+    expect((await remove())[0]).toBe(0);
+    const left = await readdir(join(modelsDir(), id), { recursive: true });
+    expect(left).toContainAllValues([...others, "onnx", "12345678", "onnx.lock", "12345678.lock"]);
+  });
+
+  test.each([
+    ["the weights", () => `${target()}.lock`],
+    ["what is made from them", () => `${preparedFolder(preparedDir(), id, hub.file.sha256)}.lock`],
+  ])("deletes nothing while another process has the lock of %s", async (_what, lock) => {
+    await runModelsPull(callOf().call, models);
+    await prepare();
+    {
+      await using _held = await tryLockFile(lock());
+      expect(await remove()).toEqual([
+        1,
+        `imagesvc: ${id} was not removed: another process brings it here: end it, or wait until it is done\n`,
+      ]);
+      expect(await stateOf()).toEndWith("ready");
+      expect(await Bun.file(target()).exists()).toBe(true);
+    }
+    expect((await remove())[0]).toBe(0);
+  });
 });

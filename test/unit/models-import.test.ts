@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { CommandCall } from "../../src/cli/command-call.ts";
 import { runModelsList, runModelsPull, runModelsRemove } from "../../src/cli/models.ts";
@@ -10,12 +10,14 @@ import { runModelsImport } from "../../src/cli/models-import.ts";
 import { runModelsVerify } from "../../src/cli/models-verify.ts";
 import type { Models } from "../../src/models/catalog.ts";
 import { createHub } from "../../src/models/hub.ts";
+import { hubCachePath } from "../../src/models/hub-cache.ts";
 import { installedModel } from "../../src/models/installed-model.ts";
 import { seededTensors } from "../../src/models/seeded-tensors.ts";
 import { createWeightsSupply } from "../../src/models/weights-supply.ts";
 import { prepareModel } from "../../workers/prepare-model.ts";
 import { writtenCall } from "../support/command-call.ts";
 import { defaultModel } from "../support/default-model.ts";
+import { leftOut } from "../support/left-out.ts";
 import { temporaryFolder, tinyClip, tinyTensors } from "../support/tiny-clip.ts";
 import { tinyExport } from "../support/tiny-export.ts";
 import { tinySafetensors } from "../support/tiny-safetensors.ts";
@@ -183,8 +185,8 @@ describe("pinned weights", () => {
     await writeFile(join(modelsDir(), id, "notes.txt"), "mine");
     const { said } = await run(runModelsRemove, {}, { operands: [id] });
     expect(said).toBe(`${id} is no longer here, nor pinned\n`);
-    expect(await readdir(join(modelsDir(), id))).toEqual(["notes.txt"]);
-    expect(await readdir(join(modelsDir(), "prepared"))).toEqual([]);
+    expect(await readdir(join(modelsDir(), id))).toContainAllValues(["notes.txt", `${short}.lock`]);
+    expect(await readdir(join(modelsDir(), "prepared"))).toEqual([`clip-tiny-${short}-v1.lock`]);
     expect((await served()).exactId).toBe(id);
   });
 
@@ -210,6 +212,92 @@ describe("pinned weights", () => {
     expect((await run(runModelsVerify)).code).toBe(1);
     await run(runModelsRemove, {}, { operands: [id] });
     expect((await run(runModelsList)).output).toContain(`not here: imagesvc models pull ${id}`);
+  });
+});
+
+describe("an import", () => {
+  test("tells how far it is, and copies nothing where there is no room", async () => {
+    await lay("model.safetensors", published);
+    const shown: number[] = [];
+    const at = await startImport({ show: (done) => shown.push(done) });
+    expect(at.code).toBe(0);
+    expect(shown.at(-1)).toBe(published.length);
+    const huge = { ...facts, bytes: 2 ** 43 };
+    const manifest: Models = { [id]: { ...description, source: { ...source, ...huge } } };
+    // It has the length, and takes no space.
+    const isMade = await truncate(join(from(), "model.safetensors"), huge.bytes).then(
+      () => true,
+      () => false,
+    );
+    if (!isMade) return leftOut("a file of 9 TB, which this file system cannot have");
+    const { code, said } = await run(runModelsImport, {}, { operands: [from()], manifest });
+    expect([code, said]).toEqual([1, expect.stringContaining("MB are needed: free space")]);
+    expect(await readdir(join(modelsDir(), id))).not.toContain("model.safetensors.partial");
+  });
+
+  test.each([{}, { sha256: facts.sha256 }])(
+    "that is interrupted ends at once, and leaves nothing half-copied: %p",
+    async (options) => {
+      await lay("model.safetensors", published);
+      const interruption = new AbortController();
+      const show = () => interruption.abort(new Error("interrupted"));
+      const importing = startImport({ show, signal: interruption.signal, options });
+      await expect(importing).rejects.toThrow("interrupted");
+      const left = existsSync(modelsDir()) ? await readdir(modelsDir(), { recursive: true }) : [];
+      expect(
+        left.filter((name) => name.includes(".safetensors") && !name.endsWith(".lock")),
+      ).toEqual([]);
+    },
+  );
+});
+
+/** Imports, with an ear for the progress, and a signal. */
+async function startImport({
+  show,
+  signal = new AbortController().signal,
+  options = {},
+}: {
+  show: (done: number) => void;
+  signal?: AbortSignal;
+  options?: Readonly<Record<string, string>>;
+}) {
+  const folders = { models: modelsDir(), downloads: "nowhere", cache: "nowhere" };
+  const { call } = writtenCall({ folders, operands: [from()], options, interrupted: signal });
+  const startProgress = () => ({ show, end: () => {} });
+  return { code: await runModelsImport({ ...call, startProgress }, models) };
+}
+
+describe("a file in the Hugging Face cache", () => {
+  const environment = () => ({ HF_HUB_CACHE: folder.path });
+  const cached = () => hubCachePath(environment(), source) ?? "";
+
+  /** What is found, and what is told of what is passed over. */
+  async function find() {
+    const model = installedModel(modelsDir(), environment(), id, { ...description, ...models[id] });
+    const hub = createHub({
+      endpoint: "http://127.0.0.1:1",
+      token: "",
+      proxy: undefined,
+      isOffline: true,
+    });
+    const supply = createWeightsSupply(model, hub);
+    const found = await supply.find();
+    return {
+      path: "from" in found && found.from.kind === "weights" ? found.from.path : undefined,
+      fault: await supply.findFault(),
+    };
+  }
+
+  test("is used where it is right, and passed over where its bytes are others", async () => {
+    await mkdir(dirname(cached()), { recursive: true });
+    await writeFile(cached(), published);
+    expect(await find()).toEqual({ path: cached(), fault: undefined });
+    await writeFile(cached(), new Uint8Array(published.length));
+    expect(await find()).toEqual({
+      path: undefined,
+      fault:
+        "In the Hugging Face cache model.safetensors is not the file that it should be: it is not used.",
+    });
   });
 });
 
@@ -253,6 +341,6 @@ describe("a published pair of ONNX files", () => {
     for (const [path, bytes] of Object.entries(pair.files)) await lay(path, bytes);
     await importFrom();
     await run(runModelsRemove, {}, { operands: [id] });
-    expect(await readdir(join(modelsDir(), id))).toEqual([]);
+    expect(await readdir(join(modelsDir(), id))).toEqual(["onnx.lock"]);
   });
 });

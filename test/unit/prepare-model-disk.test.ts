@@ -42,7 +42,7 @@ test("it is not begun where the check beforehand finds no room, and another try 
   });
   expect(await readdir(folder)).toEqual([]);
   await disk.clear();
-  expect(await prepareModel({ folder, from })).toEqual(modelFilesIn(folder));
+  expect(await prepareModel({ folder, from })).toMatchObject(modelFilesIn(folder));
 });
 
 test("a disk that fills meanwhile leaves nothing half-written, and another try may help", async () => {
@@ -56,7 +56,7 @@ test("a disk that fills meanwhile leaves nothing half-written, and another try m
   });
   expect((await readdir(folder)).filter((name) => name.endsWith(".tmp"))).toEqual([]);
   await disk.clear();
-  expect(await prepareModel({ folder, from })).toEqual(modelFilesIn(folder));
+  expect(await prepareModel({ folder, from })).toMatchObject(modelFilesIn(folder));
 });
 
 test("room is counted file by file: each replaces an earlier one", async () => {

@@ -17,6 +17,11 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import type { TowerSource } from "../../src/backends/protocol.ts";
+import { readCheckedFiles, writeCheckedFiles } from "../../src/models/checked-files.ts";
+import { encodeModel } from "../../src/models/onnx/model-proto.ts";
+import type { TensorSource } from "../../src/models/onnx/tensor-source.ts";
+import { textTower } from "../../src/models/onnx/text-tower.ts";
+import { isPackedName, thisPackingHost } from "../../src/models/packed.ts";
 import { modelFilesIn } from "../../src/models/prepared.ts";
 import { preparedState } from "../../src/models/prepared-check.ts";
 import { tryLockFile } from "../../src/native/file-lock.ts";
@@ -32,13 +37,24 @@ const seed = { kind: "seed", architecture: tinyClip } as const;
 /** A weights file in a folder, and the folder of what is to be made from it. */
 async function publish(
   place: string,
+  tensors: TensorSource = tinyTensors,
 ): Promise<{ folder: string; from: Weights & { path: string } }> {
-  const bytes = tinySafetensors(tinyClip, tinyTensors);
+  const bytes = tinySafetensors(tinyClip, tensors);
   const path = join(place, "model.safetensors");
   await writeFile(path, bytes);
   const sha256 = createHash("sha256").update(bytes).digest("hex");
   const facts = { bytes: bytes.length, sha256, architecture: tinyClip };
   return { folder: join(place, "prepared"), from: { kind: "weights", path, ...facts } };
+}
+
+/** Tensors of which one has no numbers. */
+function brokenIn(tensor: string): TensorSource {
+  return {
+    read: (name, shape) => {
+      const values = tinyTensors.read(name, shape);
+      return name === tensor ? values.fill(Number.NaN) : values;
+    },
+  };
 }
 
 /** The four files, and when each was last written. */
@@ -53,7 +69,7 @@ async function look(folder: string) {
 test("a safetensors file becomes the same graph as the tensors themselves", async () => {
   await using place = await temporaryFolder();
   const { folder, from } = await publish(place.path);
-  expect(await prepareModel({ folder, from })).toEqual(modelFilesIn(folder));
+  expect(await prepareModel({ folder, from })).toMatchObject(modelFilesIn(folder));
   await writeTinyClip(place.path);
   expect((await look(folder)).bytes).toEqual((await look(place.path)).bytes);
 });
@@ -65,7 +81,7 @@ test("what was written once needs the weights no more, and is not written again"
   const written = await look(folder);
   await rm(from.path);
   const without = { ...from, path: undefined };
-  expect(await prepareModel({ folder, from: without })).toEqual(modelFilesIn(folder));
+  expect(await prepareModel({ folder, from: without })).toMatchObject(modelFilesIn(folder));
   expect(await look(folder)).toEqual(written);
 });
 
@@ -100,7 +116,7 @@ test("a copy of the folder is hashed once, and needs no weights", async () => {
   await cp(folder, copy, { recursive: true });
   const without = { ...from, path: undefined };
   expect(await preparedState(modelFilesIn(copy), tinyClip, from.sha256)).toBe("changed");
-  expect(await prepareModel({ folder: copy, from: without })).toEqual(modelFilesIn(copy));
+  expect(await prepareModel({ folder: copy, from: without })).toMatchObject(modelFilesIn(copy));
   expect(await preparedState(modelFilesIn(copy), tinyClip, from.sha256)).toBe("complete");
 });
 
@@ -118,6 +134,71 @@ test("towers without a record, or with that of other weights, are made anew", as
   expect(await prepareModel({ folder, from: other })).toHaveProperty("unavailable");
   await writeFile(join(folder, "checked.json"), "[{}");
   expect(await preparedState(modelFilesIn(folder), tinyClip, from.sha256)).toBe("changed");
+});
+
+test("a record of an earlier version, which names no graph, is made anew, and not trusted", async () => {
+  await using place = await temporaryFolder();
+  const { folder, from } = await publish(place.path);
+  await prepareModel({ folder, from });
+  const before = await look(folder);
+  const whole = await readCheckedFiles(folder);
+  const entries = Object.entries(whole).filter(([name]) => !name.endsWith(".onnx"));
+  expect(entries.map(([name]) => name)).toEqual(["weights", "image.onnx.data", "text.onnx.data"]);
+  const earlier = Object.fromEntries(entries);
+  await writeCheckedFiles(folder, earlier);
+  const files = modelFilesIn(folder);
+  expect(await preparedState(files, tinyClip, from.sha256)).toBe("changed");
+  // Where the tensors are still what it says, the weights are not needed.
+  await prepareModel({ folder, from: { ...from, path: undefined } });
+  expect(await readCheckedFiles(folder)).toEqual(whole);
+  expect(await look(folder)).toEqual(before);
+  await writeCheckedFiles(folder, earlier);
+  const foreign = { ...tinyClip, text: { ...tinyClip.text, heads: 4 } };
+  await rm(files.textTower);
+  await writeFile(files.textTower, encodeModel(textTower(foreign), "text.onnx.data"));
+  await prepareModel({ folder, from });
+  expect((await look(folder)).bytes).toEqual(before.bytes);
+  expect(await preparedState(files, tinyClip, from.sha256)).toBe("complete");
+});
+
+test("weights that give no numbers are refused with why, each time, and nothing is packed of them", async () => {
+  await using place = await temporaryFolder();
+  for (const [tower, tensor] of [
+    ["image", "visual_projection.weight"],
+    ["text", "text_projection.weight"],
+  ] as const) {
+    const at = join(place.path, tower);
+    await mkdir(at);
+    const { folder, from } = await publish(at, brokenIn(tensor));
+    for (const _ of ["written", "found"]) {
+      expect(await prepareModel({ folder, from })).toEqual({
+        unavailable: `The model cannot be used: the ${tower} tower gave a number that is not finite.`,
+      });
+      expect((await readdir(folder)).filter(isPackedName)).toEqual([]);
+    }
+  }
+});
+
+test("weights that give no numbers are refused where they cannot be packed, too", async () => {
+  await using place = await temporaryFolder();
+  // No file system takes a folder of that name.
+  const host = { ...(await thisPackingHost()), onnxruntime: "9".repeat(300) };
+  for (const [name, tensors] of [
+    ["right", tinyTensors],
+    ["broken", brokenIn("text_projection.weight")],
+  ] as const) {
+    const at = join(place.path, name);
+    await mkdir(at);
+    const { folder, from } = await publish(at, tensors);
+    expect(await prepareModel({ folder, from }, undefined, host)).toEqual(
+      name === "right"
+        ? { ...modelFilesIn(folder), warning: expect.stringContaining("are not packed") }
+        : {
+            unavailable:
+              "The model cannot be used: the text tower gave a number that is not finite.",
+          },
+    );
+  }
 });
 
 test("weights that are short or others are refused in one sentence, and nothing is made of them", async () => {
@@ -156,7 +237,7 @@ test("weights that were only touched are hashed once, and no news", async () => 
   await utimes(from.path, 1, 1);
   const record = () => readFile(join(folder, "checked.json"), "utf8");
   const before = await record();
-  expect(await prepareModel({ folder, from })).toEqual(modelFilesIn(folder));
+  expect(await prepareModel({ folder, from })).toMatchObject(modelFilesIn(folder));
   expect(await record()).not.toBe(before);
 });
 
@@ -170,6 +251,7 @@ test("what a killed writer left is swept away by the next", async () => {
     "checked.json",
     "image.onnx",
     "image.onnx.data",
+    expect.stringMatching(/^packed-[\w.]+-[0-9a-f]{16}$/),
     "text.onnx",
     "text.onnx.data",
   ]);
@@ -186,7 +268,7 @@ test("a second writer waits for the first, and finds its work done", async () =>
   await rm(folder, { recursive: true, force: true });
   await rename(made, folder);
   await held?.[Symbol.asyncDispose]();
-  expect(await second).toEqual(modelFilesIn(folder));
+  expect(await second).toMatchObject(modelFilesIn(folder));
   expect(await preparedState(modelFilesIn(folder), tinyClip, undefined)).toBe("complete");
 });
 
@@ -225,7 +307,7 @@ test("one that nobody wants any more ends between two tensors, and leaves nothin
   Atomics.store(stop, 0, 1);
   expect(await ended).toBe("Error: it was stopped");
   expect((await written()).filter((name) => name.endsWith(".tmp"))).toEqual([]);
-  expect(await prepareModel({ folder, from: { kind: "seed", architecture } })).toEqual(
+  expect(await prepareModel({ folder, from: { kind: "seed", architecture } })).toMatchObject(
     modelFilesIn(folder),
   );
 });

@@ -1,6 +1,6 @@
 /** A published pair of ONNX files, served as it stands. */
 import { expect, test } from "bun:test";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { ModelToWrite } from "../../src/backends/protocol.ts";
 import { prepareModel } from "../../workers/prepare-model.ts";
@@ -32,12 +32,15 @@ test("a right pair gives the vectors of its weights, attention mask or not", asy
   const files = await prepareModel(await lay(folder.path, tinyExport()));
   if ("unavailable" in files) throw new Error(files.unavailable);
   const pixels = new Float32Array(3 * side * side).map((_, index) => Math.sin(index));
-  const image = await createSession({ ...files, dimensions, side, threads: 1 });
+  expect(files.packed?.imageTower).toContain(join(folder.path, "packed-"));
+  const packedImageTower = files.packed?.imageTower;
+  const image = await createSession({ ...files, packedImageTower, dimensions, side, threads: 1 });
   const expected = plainImageEmbedding(tinyClip, tinyTensors, pixels);
   expect(relativeDifference(await image.run(pixels, 1), expected)).toBeLessThan(1e-4);
   await image.release();
   const ids = [28, 3, 7, 29];
-  const text = await createTextSession({ ...files, dimensions, threads: 1 });
+  const packedTextTower = files.packed?.textTower;
+  const text = await createTextSession({ ...files, packedTextTower, dimensions, threads: 1 });
   const vector = await text.run(BigInt64Array.from(ids, BigInt), 1, ids.length);
   const plain = plainTextEmbedding(tinyClip, tinyTensors, ids);
   expect(relativeDifference(vector, plain)).toBeLessThan(1e-4);
@@ -58,6 +61,28 @@ test("a pair is hashed once, and again when it looks changed", async () => {
   expect(await prepareModel(model)).toEqual({
     unavailable:
       'text_model.onnx is not the published file: take it again with "imagesvc models import DIR".',
+  });
+});
+
+test("a tower of a pair that changes under a service is not loaded, nor packed ones that do", async () => {
+  await using folder = await temporaryFolder();
+  const files = await prepareModel(await lay(folder.path, tinyExport()));
+  if ("unavailable" in files || files.packed === undefined) throw new Error("it is not ready");
+  const { packed, ...pair } = files;
+  for (const path of [pair.textTower, packed.textTower]) await writeFile(`${path}.new`, "other");
+  for (const path of [pair.textTower, packed.textTower]) await rename(`${path}.new`, path);
+  const packedTextTower = packed.textTower;
+  await expect(
+    createTextSession({ ...pair, packedTextTower, dimensions, threads: 1 }),
+  ).rejects.toThrow("text_model.onnx was changed since it was checked");
+});
+
+test("what lies beside a pair as its tensors is named: none belong to it", async () => {
+  await using folder = await temporaryFolder();
+  const model = await lay(folder.path, tinyExport());
+  await writeFile(join(folder.path, "text_model.onnx.data"), "tensors");
+  expect(await prepareModel(model)).toEqual({
+    unavailable: "text_model.onnx.data does not belong to the published pair: delete it.",
   });
 });
 

@@ -48,6 +48,8 @@ test.each([
   ["https://host..example/", "empty part"],
   ["https://host.example../", "empty part"],
   ["https://./", "empty part"],
+  ["https://host.example//a.jpg", "two slashes"],
+  ["https://host.example/.//a.jpg", "two slashes"],
   [`https://host.example/${"a".repeat(limits.maxUrlChars)}`, "longer than"],
 ])("%s is refused with a sentence about %s", (text, words) => {
   const fault = faultOf(text);

@@ -142,3 +142,11 @@ describe("a header that deceives is refused:", () => {
     expect(() => parseSafetensors(accessBytes(bytes))).toThrow(`has the name ${name} twice`);
   });
 });
+
+test("a name is quoted without anything that a terminal obeys, or that turns the line around", () => {
+  const name = "a\u001b[2J\u009b1m\u202eb\u2066\u200f\u2028\u007f\u{e0041}é";
+  const header = JSON.stringify({ [name]: { ...bias, dtype: "F99" } });
+  expect(() => parseSafetensors(accessBytes(safetensorsText(header, 8)))).toThrow(
+    '"a\\u001b[2J\\u009b1m\\u202eb\\u2066\\u200f\\u2028\\u007f\\udb40\\udc41é"',
+  );
+});

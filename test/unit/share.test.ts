@@ -50,3 +50,27 @@ test("the time to come back follows from how long places were held", async () =>
   for (const one of held) one.resolve("");
   await Promise.all(held.map(({ outcome }) => outcome));
 });
+
+test("those who still wait count: with a host that never answers the time to come back grows", async () => {
+  const { share, hold, pass } = startShare();
+  const held = [hold(), hold()];
+  expect(share.refusal()).toMatchObject({ retryAfterS: 1 });
+  pass(20_000);
+  expect(share.refusal()).toMatchObject({ retryAfterS: 20 });
+  for (const one of held) one.resolve("");
+  await Promise.all(held.map(({ outcome }) => outcome));
+});
+
+test("places that are held for moments are free in a second at most", async () => {
+  const { share, hold, pass } = startShare();
+  for (let round = 0; round < 20; round += 1) {
+    const { outcome, resolve } = hold();
+    pass(20);
+    resolve("");
+    await outcome;
+  }
+  const held = [hold(), hold()];
+  expect(share.refusal()).toMatchObject({ retryAfterS: 1 });
+  for (const one of held) one.resolve("");
+  await Promise.all(held.map(({ outcome }) => outcome));
+});

@@ -26,12 +26,15 @@ test(
   "the synthetic model has the same bytes on every machine, and works",
   async () => {
     await using folder = await temporaryFolder();
-    const { imageTower, textTower } = await prepareSynthetic(folder.path);
+    const { imageTower, textTower, packed } = await prepareSynthetic(folder.path);
     for (const [name, sha256] of Object.entries(pinned)) {
       expect([name, await digest(`${folder.path}/${name}`)]).toEqual([name, sha256]);
     }
 
-    const image = await createSession({ imageTower, dimensions, side, threads: 1 });
+    const packedImageTower = packed?.imageTower;
+    expect(packedImageTower).toBeString();
+    const tower = { imageTower, packedImageTower, dimensions, side, threads: 1 };
+    const image = await createSession(tower);
     const stripes = await image.run(
       picture((x) => Math.sin(x / 5)),
       1,

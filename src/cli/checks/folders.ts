@@ -34,13 +34,15 @@ export function writableCheck({ name, path, setting, look, complain = fail }: Fo
 }
 
 /**
- * The cache folder matters only where native libraries cannot be loaded from memory; then code must be
- * allowed to run from it.
+ * Without the cache folder no vectors are kept; code must be allowed to run from it only where native
+ * libraries cannot be loaded from memory.
  *
  * @param canRun whether code of an open file may run.
  */
 export function cacheFolderCheck(path: string, canRun: (descriptor: number) => boolean): Check {
   const mend =
+    "without it no vectors are kept: point CACHE_DIR elsewhere, or set CACHE_MAX_BYTES=0";
+  const mendToRun =
     "needed only where native libraries cannot be loaded from memory: point CACHE_DIR elsewhere";
   let isRunnable = true;
   const look = (descriptor: number) => {
@@ -52,7 +54,7 @@ export function cacheFolderCheck(path: string, canRun: (descriptor: number) => b
     run: async (signal) => {
       const finding = await writableCheck(folder).run(signal);
       if (finding.status !== "ok") return warn(finding.found, mend);
-      return isRunnable ? finding : warn(`${resolve(path)} is mounted noexec`, mend);
+      return isRunnable ? finding : warn(`${resolve(path)} is mounted noexec`, mendToRun);
     },
   };
 }

@@ -28,7 +28,7 @@ export function weightsCheck(options: WeightsOptions): Check {
         return warn("synthetic: vectors mean nothing", "unset CLIP_WEIGHTS for the published ones");
       }
       if (model.fault !== undefined) {
-        return fail(model.fault, `imagesvc models remove ${model.id}, and take the weights anew`);
+        return fail(model.fault.fault, model.fault.mend);
       }
       const weights = servedWeights(model);
       const path = await options.findFile();

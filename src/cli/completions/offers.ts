@@ -1,5 +1,6 @@
 /** What can follow on a command line, from the tables of commands and settings. */
-import { flagOf, type Setting, type SettingName, settings } from "../../config.ts";
+import { flagOf, type SettingName, settings } from "../../config.ts";
+import type { Setting } from "../../setting.ts";
 import { flagSettings } from "../arguments.ts";
 import { type CommandName, commandNames, commandOf, type Operand } from "../commands.ts";
 

@@ -1,4 +1,7 @@
 /** Whether the files of a model on this host are what was published, or what was written from it. */
+import { join } from "node:path";
+import { digestFile, readCheckedFiles } from "../../models/checked-files.ts";
+import { unreadableFault } from "../../models/folder-fault.ts";
 import {
   findServedWeights,
   hasExport,
@@ -6,6 +9,8 @@ import {
   servedWeights,
   wrongFile,
 } from "../../models/installed-model.ts";
+import { packedFolder, packedState, thisPackingHost } from "../../models/packed.ts";
+import type { ModelFiles } from "../../models/prepared.ts";
 import { findOtherTensor, preparedState } from "../../models/prepared-check.ts";
 import { accessFile, parseSafetensors } from "../../models/safetensors.ts";
 import { weightsFault } from "../../models/weights.ts";
@@ -19,17 +24,35 @@ export async function checkFiles(
   call: Interruptible,
   model: InstalledModel,
 ): Promise<readonly Check[]> {
-  const weights = await verifyWeights(call, model);
+  const { id } = model;
+  const weights = await orUnreadable(`${id}, weights`, verifyWeights(call, model));
   const isRight = weights.verdict === "right";
   const path = isRight ? await findServedWeights(model) : undefined;
-  return [weights, await verifyPrepared(model, path), ...(await verifyExport(call, model))];
+  const prepared = await orUnreadable(`${id}, prepared model`, verifyPrepared(model, path));
+  const pair = await verifyExport(call, model).catch((error: unknown) => [
+    unreadable(`${id}, ONNX pair`, error),
+  ]);
+  const towers = [prepared, ...pair].find(({ verdict }) => verdict === "right");
+  const files = towers === prepared ? servedWeights(model)?.files : model.onnxExport?.files;
+  const packed = towers && files && (await verifyPacked(call, model, files));
+  return [weights, prepared, ...pair, ...(packed === undefined ? [] : [packed])];
+}
+
+/** A check of files of which one may not be readable. */
+async function orUnreadable(what: string, check: Promise<Check>): Promise<Check> {
+  return await check.catch((error: unknown) => unreadable(what, error));
+}
+
+/** @throws an error that is not about reading a file. */
+function unreadable(what: string, error: unknown): Check {
+  return { what, verdict: "wrong", found: unreadableFault(error) };
 }
 
 async function verifyWeights(call: Interruptible, model: InstalledModel): Promise<Check> {
   const { id, fault, pinned } = model;
   const what = `${id}, weights`;
   if (fault !== undefined) {
-    return { what, verdict: "wrong", found: `${fault}: imagesvc models remove ${id}` };
+    return { what, verdict: "wrong", found: `${fault.fault}: ${fault.mend}` };
   }
   const weights = servedWeights(model);
   const path = await findServedWeights(model);
@@ -70,6 +93,35 @@ async function verifyPrepared(model: InstalledModel, path: string | undefined): 
   if (other === undefined) return { what, verdict: "right", found: "every tensor is the weights'" };
   const mend = "the next start of the service makes it anew";
   return { what, verdict: "wrong", found: `${other} is not the weights': ${mend}` };
+}
+
+/** @param towers that are right. */
+async function verifyPacked(
+  { interrupted: signal }: Interruptible,
+  { id }: InstalledModel,
+  towers: ModelFiles,
+): Promise<Check> {
+  const what = `${id}, packed weights`;
+  const host = await thisPackingHost();
+  const folder = await packedFolder(towers, host);
+  if ((await packedState(folder)) === "missing") {
+    return { what, verdict: "missing", found: "the next start of the service makes them" };
+  }
+  for (const [name, { sha256 }] of Object.entries(await readCheckedFiles(folder))) {
+    const now = await digestFile(join(folder, name), { signal }).catch((error: unknown) => {
+      signal.throwIfAborted();
+      return String(error);
+    });
+    if (now === sha256) continue;
+    const mend = "the next start of the service makes it anew";
+    return { what, verdict: "wrong", found: `${name} changed since it was made: ${mend}` };
+  }
+  const made = `onnxruntime ${host.onnxruntime} made them for this processor`;
+  return {
+    what,
+    verdict: "right",
+    found: `unchanged since ${made} and they gave the same vectors`,
+  };
 }
 
 /** The published pair, where somebody has taken it. */

@@ -16,6 +16,15 @@ interface Item {
 
 const small = { width: 40, height: 24 };
 
+/** What pictures claim to be. */
+const sides = [
+  [65_535, 65_535],
+  [10_000, 9_999],
+  [10_000_000, 2],
+  [2, 10_000_000],
+  [65_535, 380],
+] as const;
+
 /** AVIFs that claim much, or are made of one small picture again and again. */
 export async function avifBombs(): Promise<HostileFile[]> {
   const avif = await makeAvif(small);
@@ -53,14 +62,11 @@ export async function avifBombs(): Promise<HostileFile[]> {
   });
   return [
     { name: "an AVIF put together by hand, sound", bytes: file(coded()) },
-    {
-      name: "an AVIF that claims 65535×65535",
-      bytes: file(coded({ width: 65_535, height: 65_535 })),
-    },
-    {
-      name: "an AVIF that claims 10000×9999",
-      bytes: file(coded({ width: 10_000, height: 9_999 })),
-    },
+    ...sides.map(([width, height]) => ({
+      name: `an AVIF that claims ${width}×${height}`,
+      bytes: file(coded({ width, height })),
+    })),
+    ...boxBombs(avif),
     { name: "an AVIF that claims 0×0", bytes: file(coded({ width: 0, height: 0 })) },
     { name: "an AVIF of 4×4 tiles, sound", bytes: file(grid(4, 4), coded()) },
     { name: "an AVIF of 255×255 tiles that are all one", bytes: file(grid(255, 255), coded()) },
@@ -120,6 +126,18 @@ export async function avifBombs(): Promise<HostileFile[]> {
     {
       name: "an AVIF that is another after hundreds of turns",
       bytes: file(...Array.from({ length: 500 }, (_, index) => same(index + 2)), coded()),
+    },
+  ];
+}
+
+/** A sound AVIF with more boxes than anybody reads in time. */
+function boxBombs(avif: Bytes): HostileFile[] {
+  const boxes = Buffer.alloc(16_000_000, box("free"));
+  return [
+    { name: "an AVIF with two million boxes behind it", bytes: concat(avif, boxes) },
+    {
+      name: "an AVIF with two million boxes inside its meta box",
+      bytes: concat(avif, box("meta", bigEndian(0), boxes)),
     },
   ];
 }

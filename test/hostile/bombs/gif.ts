@@ -5,6 +5,13 @@ import { manyTimes, repeated, repeatedPiece } from "./pieces.ts";
 
 const small = { width: 16, height: 12 };
 
+/** Long rows and high columns. */
+const sides = [
+  [65_535, 1_525],
+  [65_535, 1_000],
+  [1_525, 65_535],
+] as const;
+
 /** GIFs with large screens and many frames. */
 export async function gifBombs(): Promise<HostileFile[]> {
   const gif = await makeGif(small);
@@ -23,6 +30,10 @@ export async function gifBombs(): Promise<HostileFile[]> {
       name: "a GIF with a screen of 65535×1525 and one small frame",
       bytes: screen(gif.slice(), 65_535, 1_525),
     },
+    ...sides.map(([width, height]) => ({
+      name: `a GIF with a frame of ${width}×${height}`,
+      bytes: frame(gif, width, height),
+    })),
     { name: "a GIF with thousands of frames", bytes: frames },
     {
       name: "a GIF with a screen of 10000×9999 and thousands of frames",
@@ -33,4 +44,17 @@ export async function gifBombs(): Promise<HostileFile[]> {
       bytes: repeated(gif, describeGif(gif).pieces[0]?.start ?? 13, ascii("!\xfe\x01x\0")),
     },
   ];
+}
+
+/** Lets the first frame, and the screen, claim a size. */
+function frame(gif: Bytes, width: number, height: number): Bytes {
+  const bytes = gif.slice();
+  const view = new DataView(bytes.buffer);
+  const start = describeGif(gif).pieces.find((piece) => gif[piece.start] === 0x2c)?.start;
+  if (start === undefined) throw new Error("the GIF has no frame");
+  for (const at of [6, start + 5]) {
+    view.setUint16(at, width, true);
+    view.setUint16(at + 2, height, true);
+  }
+  return bytes;
 }

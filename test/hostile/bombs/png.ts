@@ -36,6 +36,17 @@ export async function pngBombs(): Promise<HostileFile[]> {
       name: "a PNG whose header claims 10000×9999",
       bytes: makeBombPng({ width: 10_000, height: 9_999 }),
     },
+    {
+      name: "a PNG of 100 million by 1, 16 bits and alpha",
+      bytes: makeWholePng(100_000_000, 1, 16, 6),
+    },
+    { name: "a PNG of 1 by 100 million", bytes: makeWholePng(1, 100_000_000, 8, 0) },
+    { name: "a PNG of a million by 100", bytes: makeWholePng(1_000_000, 100, 8, 2) },
+    {
+      name: "a PNG of 65535 by 1500, 16 bits and alpha",
+      bytes: makeWholePng(65_535, 1_500, 16, 6),
+    },
+    { name: "a PNG of 1500 by 65535", bytes: makeWholePng(1_500, 65_535, 8, 2) },
     { name: "a PNG with 64 MB of profile", bytes: inserted(png, afterHeader, profile) },
     {
       name: "a PNG with a hundred texts that inflate to a megabyte each",
@@ -62,7 +73,8 @@ export async function pngBombs(): Promise<HostileFile[]> {
 
 /** A real PNG of one colour. */
 function makeWholePng(width: number, height: number, bits: number, colourType: number): Bytes {
-  const row = 1 + Math.ceil((width * bits) / 8);
+  const samples = { 2: 3, 4: 2, 6: 4 }[colourType] ?? 1;
+  const row = 1 + Math.ceil((width * bits * samples) / 8);
   return concat(
     pngSignature,
     pngChunk("IHDR", concat(bigEndian(width, height), Uint8Array.of(bits, colourType, 0, 0, 0))),

@@ -8,6 +8,14 @@ import {
 } from "../../support/pictures.ts";
 import type { HostileFile } from "../corpus.ts";
 
+/** Long rows and high columns of 100 megapixels. */
+const sides = [
+  [1, 99_999_999],
+  [99_999_999, 1],
+  [65_535, 1_500],
+  [1_500, 65_535],
+] as const;
+
 /** TIFFs that claim much, lie about where it is, or lead in circles. */
 export function tiffBombs(): HostileFile[] {
   const cyclic = tiff(gray(8, 8, []));
@@ -42,6 +50,55 @@ export function tiffBombs(): HostileFile[] {
       bytes: tiff(gray(8, 8, [[273, 4, 2 ** 32 - 1, 8]])),
     },
     { name: "a TIFF whose strip has no bytes", bytes: tiff(gray(8, 8, [[279, 4, 1, 0]])) },
+    ...tileBombs(),
+    { name: "a TIFF whose directory follows itself", bytes: cyclic },
+    {
+      name: "a TIFF whose directory has itself inside",
+      bytes: tiff(gray(8, 8, [[330, 4, 1, 8]])),
+    },
+    {
+      name: "a TIFF of 65535 samples a pixel",
+      bytes: tiff(gray(8, 8, [[277, 3, 1, 65_535]])),
+    },
+    {
+      name: "a TIFF of 100 megapixels of 1000 samples",
+      bytes: inflating([[277, 3, 1, 1_000]]),
+    },
+    { name: "a TIFF of 100 megapixels, deflated", bytes: inflating([]) },
+    {
+      name: "a TIFF of 100 megapixels of 64 bits",
+      bytes: inflating([
+        [258, 3, 1, 64],
+        [339, 3, 1, 3],
+      ]),
+    },
+    {
+      name: "a TIFF of 100 megapixels whose lookup has two billion colours",
+      bytes: inflating([
+        [262, 3, 1, 3],
+        [320, 3, 2 ** 31, 8],
+      ]),
+    },
+    ...sides.map(([width, height]) => ({
+      name: `a TIFF of ${width}×${height}, deflated`,
+      bytes: inflating([
+        [256, 4, 1, width],
+        [257, 4, 1, height],
+        [278, 4, 1, height],
+      ]),
+    })),
+    { name: "a TIFF of no rows", bytes: tiff(gray(8, 0, [])) },
+    { name: "a TIFF of rows of no length", bytes: tiff(gray(0, 8, [])) },
+    {
+      name: "a TIFF of 20000 directories",
+      bytes: chained(gray(8, 8, []), 20_000),
+    },
+  ];
+}
+
+/** TIFFs of tiles that are large, or many. */
+function tileBombs(): HostileFile[] {
+  return [
     {
       name: "a TIFF of one tile of 2³¹ by 2³¹",
       bytes: tiff(
@@ -72,40 +129,6 @@ export function tiffBombs(): HostileFile[] {
           [323, 4, 1, 16],
         ]),
       ),
-    },
-    { name: "a TIFF whose directory follows itself", bytes: cyclic },
-    {
-      name: "a TIFF whose directory has itself inside",
-      bytes: tiff(gray(8, 8, [[330, 4, 1, 8]])),
-    },
-    {
-      name: "a TIFF of 65535 samples a pixel",
-      bytes: tiff(gray(8, 8, [[277, 3, 1, 65_535]])),
-    },
-    {
-      name: "a TIFF of 100 megapixels of 1000 samples",
-      bytes: inflating([[277, 3, 1, 1_000]]),
-    },
-    { name: "a TIFF of 100 megapixels, deflated", bytes: inflating([]) },
-    {
-      name: "a TIFF of 100 megapixels of 64 bits",
-      bytes: inflating([
-        [258, 3, 1, 64],
-        [339, 3, 1, 3],
-      ]),
-    },
-    {
-      name: "a TIFF of 100 megapixels whose lookup has two billion colours",
-      bytes: inflating([
-        [262, 3, 1, 3],
-        [320, 3, 2 ** 31, 8],
-      ]),
-    },
-    { name: "a TIFF of no rows", bytes: tiff(gray(8, 0, [])) },
-    { name: "a TIFF of rows of no length", bytes: tiff(gray(0, 8, [])) },
-    {
-      name: "a TIFF of 20000 directories",
-      bytes: chained(gray(8, 8, []), 20_000),
     },
   ];
 }

@@ -16,6 +16,12 @@ export async function webpBombs(): Promise<HostileFile[]> {
     const size = Uint8Array.of(side & 255, (side >> 8) & 255, side >> 16);
     return riffChunk("VP8X", concat(Uint8Array.of(2, 0, 0, 0), size, size));
   };
+  const sides = (width: number, height: number) =>
+    Uint8Array.of(...[width, height].flatMap((one) => [one & 255, (one >> 8) & 255, one >> 16]));
+  const withSides = (width: number, height: number) => {
+    const body = concat(Uint8Array.of(2, 0, 0, 0), sides(width - 1, height - 1));
+    return riff(concat(riffChunk("VP8X", body), animated.subarray(12 + canvas(0).length)));
+  };
   const withCanvas = (side: number) =>
     riff(concat(canvas(side), animated.subarray(12 + canvas(0).length)));
   return [
@@ -28,6 +34,9 @@ export async function webpBombs(): Promise<HostileFile[]> {
     },
     { name: "a WebP with a canvas of 9999×9999", bytes: withCanvas(9_998) },
     { name: "a WebP with a canvas of 2²⁴×2²⁴", bytes: withCanvas(2 ** 24 - 1) },
+    { name: "a WebP with a canvas of 10 million by 5", bytes: withSides(10_000_000, 5) },
+    { name: "a WebP with a canvas of 5 by 10 million", bytes: withSides(5, 10_000_000) },
+    { name: "a WebP with a canvas of 65535×800", bytes: withSides(65_535, 800) },
     {
       name: "a WebP with thousands of frames",
       bytes: riff(repeatedPiece(animated, frame, manyTimes).subarray(12)),

@@ -1,0 +1,102 @@
+/** When the workers would be done with what is asked of them, from how long such inputs took lately. */
+import { Problem } from "../errors.ts";
+import type { Demand } from "./backend.ts";
+import type { InputKind, JobQueue } from "./job.ts";
+
+export interface ForecastOptions {
+  readonly queue: Pick<JobQueue, "size" | "preview">;
+  /** How many workers there are: each takes images, one of them texts too. */
+  readonly workers: number;
+}
+
+export interface Forecast {
+  /**
+   * To be called when a worker takes so many inputs of a kind.
+   *
+   * @returns to be called when it is done with them, with the ms that each took, where that is known.
+   */
+  begin(kind: InputKind, inputs: number): (tookMs?: number) => void;
+  /** ms until all that waits now would be begun. */
+  waitMs(kind: InputKind): number;
+  /**
+   * The problem `overloaded` of a demand that would not be met in time, or that would make those who wait
+   * already late. Jobs that are added in the same turn of the event loop are counted for the next demand.
+   * Idle workers take whatever is asked: only trying tells how long it takes now.
+   */
+  refusal(demand: Demand): Problem | undefined;
+}
+
+/** Weight of the newest measurement in the running mean of ms an image or text. */
+const newestWeight = 0.2;
+
+/** ms an input, until one has been measured: of a host that is rather slow. */
+const firstGuess = { image: 100, text: 25 } as const;
+
+/**
+ * The part of its time in which a demand must be done, by the forecast: the rest is for those who come later
+ * and, because callers take turns, pass its last inputs; and for inputs that take longer than the last ones.
+ */
+const ownPart = 0.75;
+
+/** Makes the forecast of one queue. */
+export function createForecast({ queue, workers }: ForecastOptions): Forecast {
+  const measured: Partial<Record<InputKind, number>> = {};
+  const running = { image: 0, text: 0 };
+  const msPer = (kind: InputKind) => measured[kind] ?? firstGuess[kind];
+
+  /**
+   * ms until so many inputs are done, and before them, by turns, those of the other kind. Texts wait for one
+   * worker, which takes as many images in between as the other workers leave to it.
+   */
+  function finishMs(kind: InputKind, inputs: number, others: number): number {
+    const [image, text] = [Math.max(msPer("image"), 0.001), msPer("text")];
+    const own = kind === "text" ? text : image;
+    const alone = kind === "text" ? inputs * text : (inputs * image) / workers;
+    const other = kind === "text" ? image : text;
+    const byTurns =
+      kind === "text"
+        ? inputs * (text + image)
+        : inputs / ((workers - 1) / image + 1 / (image + text));
+    return Math.max(alone, Math.min(byTurns, (inputs * own + others * other) / workers));
+  }
+
+  /** ms until the one that waits in this place, counted from 1, is done, and all that was begun before. */
+  function placeMs(kind: InputKind, place: number): number {
+    const other = kind === "text" ? "image" : "text";
+    return finishMs(kind, place + running[kind], queue.size(other) + running[other]);
+  }
+
+  /** ms until it would make sense to ask again; 0 for now. */
+  function retryMs({ kind, inputs, deadline }: Demand): number {
+    const now = performance.now();
+    const { lastPlace, passed } = queue.preview(kind, inputs);
+    const overrunMs = placeMs(kind, lastPlace) - ownPart * (deadline - now);
+    // Once everything that waits is done, it is tried whatever it takes.
+    const ownMs = Math.min(Math.max(0, overrunMs), placeMs(kind, queue.size(kind)));
+    const late = passed.find((one) => placeMs(kind, one.place) > one.deadline - now);
+    return Math.max(ownMs, late === undefined ? 0 : placeMs(kind, late.place));
+  }
+
+  return {
+    begin: (kind, inputs) => {
+      running[kind] += inputs;
+      return (tookMs) => {
+        running[kind] -= inputs;
+        if (tookMs === undefined) return;
+        const mean = measured[kind] ?? tookMs;
+        measured[kind] = mean + newestWeight * (tookMs - mean);
+      };
+    },
+    waitMs: (kind) =>
+      finishMs(kind, queue.size(kind), queue.size(kind === "text" ? "image" : "text")),
+    refusal: (demand) => {
+      const isIdle = queue.size() + running.image + running.text === 0;
+      if (isIdle || demand.inputs === 0) return undefined;
+      const waitMs = retryMs(demand);
+      if (waitMs === 0) return undefined;
+      const retryAfterS = Math.max(1, Math.ceil(waitMs / 1000));
+      const detail = `The service is at capacity, and this could not be done in time: come back in ${retryAfterS} s.`;
+      return new Problem("overloaded", detail, { retryAfterS });
+    },
+  };
+}

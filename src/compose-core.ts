@@ -1,0 +1,154 @@
+/** Puts the core together, without HTTP: the models, the workers behind them, and where images come from. */
+import { type Batcher, createBatcher } from "./backends/batcher.ts";
+import { createClip } from "./backends/clip.ts";
+import { processClock } from "./backends/clock.ts";
+import { joinedBackend } from "./backends/joined-backend.ts";
+import { createNvDinov2 } from "./backends/nv-dinov2.ts";
+import { createWorker, type WorkerFiles } from "./backends/pool.ts";
+import { type Config, proxyOf } from "./config.ts";
+import { createEmbedder } from "./core/embed.ts";
+import { createTextEmbedder } from "./core/embed-text.ts";
+import type { Recall } from "./core/recall.ts";
+import { createShare, sharedBackend } from "./core/share.ts";
+import { limits } from "./limits.ts";
+import type { Log } from "./log.ts";
+import { catalog } from "./models/catalog.ts";
+import { createHub } from "./models/hub.ts";
+import type { HubCacheVariables } from "./models/hub-cache.ts";
+import { installedModel } from "./models/installed-model.ts";
+import { createSyntheticSupply, createWeightsSupply } from "./models/weights-supply.ts";
+import { parseFetchAllow } from "./net/fetch-allow.ts";
+import { createAcquire } from "./sources/source.ts";
+import { createUrlSource } from "./sources/url.ts";
+import type { Credentials } from "./store/credentials.ts";
+import { createDownloads } from "./store/downloads.ts";
+import type { Folders } from "./store/folders.ts";
+
+/** What the process gives beside the settings. */
+export interface Surroundings {
+  /** Cores that this process may use. */
+  readonly cores: number;
+  readonly folders: Folders;
+  /** The variables that say where the user's Hugging Face cache is. */
+  readonly hubCaches: HubCacheVariables;
+  readonly secrets: Credentials;
+  readonly workerFiles: WorkerFiles;
+  /**
+   * Makes the native libraries ready; to be called once, before the first worker has something to do.
+   *
+   * @throws Error with one sentence, if this host does not let them load.
+   */
+  readonly prepareThreads: () => void;
+  readonly log: Log;
+  /** Called when a worker is lost for good: the process must drain and restart. */
+  readonly onWorkerLost: (cause: Error) => void;
+}
+
+/** What a service has, and a command has not. */
+interface Serving {
+  /** Requests that may wait for image hosts at once, and as many for NVIDIA. */
+  readonly sharePlaces?: number;
+  /** What knows the vectors that were made before; undefined where none are kept. */
+  readonly recall?: Recall | undefined;
+}
+
+/**
+ * Makes the core and what it needs, without HTTP: every model and the workers behind them.
+ *
+ * @throws RangeError that names the faults of FETCH_ALLOW.
+ */
+export function composeCore(
+  config: Config,
+  surroundings: Surroundings,
+  { sharePlaces = Number.POSITIVE_INFINITY, recall }: Serving = {},
+) {
+  const { MAX_IMAGE_BYTES: maxImageBytes, FETCH_TIMEOUT_MS: fetchTimeoutMs } = config;
+  const allow = parseFetchAllow(config.FETCH_ALLOW);
+  const urlSource = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
+  const { now } = processClock;
+  const fetching = createShare({ places: sharePlaces, whom: "image hosts", now });
+  const downloads = createDownloads({
+    directory: surroundings.folders.downloads,
+    minFreeBytes: config.DOWNLOADS_MIN_FREE_BYTES,
+  });
+  const { batcher, clip, workerCount } = composeLocalModel(config, surroundings);
+  const hosted = composeHostedModel(config, surroundings, batcher);
+  const asking = createShare({ places: sharePlaces, whom: "NVIDIA", now });
+  const backends = [joinedBackend(clip), sharedBackend(joinedBackend(hosted), asking)];
+  const requestTimeoutMs = config.REQUEST_TIMEOUT_MS;
+  const embedder = createEmbedder({
+    backends,
+    acquire: createAcquire(
+      { open: (url, signal) => fetching.run(() => urlSource.open(url, signal)) },
+      maxImageBytes,
+    ),
+    downloads,
+    recall,
+    keepDownloads: config.DOWNLOADS_KEEP,
+    requestTimeoutMs,
+  });
+  const textEmbedder = createTextEmbedder({
+    backends: [clip],
+    imageBackends: backends,
+    requestTimeoutMs,
+  });
+  return { embedder, textEmbedder, batcher, clip, downloads, workerCount };
+}
+
+/** CLIP and the workers that it shares with whoever needs an image decoded. */
+function composeLocalModel(config: Config, surroundings: Surroundings) {
+  const { cores, log, ...rest } = surroundings;
+  const workerCount = Math.min(config.WORKERS || limits.maxDefaultWorkers, cores);
+  const batcher = createBatcher({
+    workers: Array.from({ length: workerCount }, () => createWorker(rest.workerFiles)),
+    decode: { maxPixels: config.MAX_PIXELS, orientation: config.EXIF_ORIENTATION },
+    maxBatch: limits.maxBatch,
+    hangTimeoutMs: limits.hangTimeoutMs,
+    warmUpTimeoutMs: limits.warmUpTimeoutMs,
+    writeModelTimeoutMs: limits.writeModelTimeoutMs,
+    pingTimeoutMs: limits.pingTimeoutMs,
+    onWorkerLost: rest.onWorkerLost,
+    log,
+  });
+  const { architecture, preprocessing } = catalog[config.CLIP_MODEL];
+  const { mean, std } = preprocessing;
+  const clip = createClip({
+    id: config.CLIP_MODEL,
+    dimensions: architecture.dimensions,
+    input: { side: architecture.vision.side, mean, std },
+    weights: composeWeights(config, surroundings),
+    clock: processClock,
+    threadsPerWorker: Math.max(1, Math.floor(cores / workerCount)),
+    batcher,
+    log,
+  });
+  return { batcher, clip, workerCount };
+}
+
+/** NV-DINOv2, behind the proxy where there is one. */
+function composeHostedModel(config: Config, surroundings: Surroundings, batcher: Batcher) {
+  const { NVIDIA_BASE_URL: baseUrl } = config;
+  return createNvDinov2({
+    apiKey: surroundings.secrets.nvidiaApiKey,
+    baseUrl: baseUrl || undefined,
+    requestsPerMinute: config.NVIDIA_REQUESTS_PER_MINUTE || (baseUrl === "" ? 40 : 6000),
+    proxy: proxyOf(config),
+    prepare: (terms, maxBase64Chars) => batcher.prepareUpstream(terms, maxBase64Chars),
+    log: surroundings.log,
+  });
+}
+
+/** The local model's weights: from this host where they are here, else from the hub. */
+function composeWeights(config: Config, { folders, hubCaches }: Surroundings) {
+  const { CLIP_MODEL: id } = config;
+  if (config.CLIP_WEIGHTS === "synthetic") {
+    return createSyntheticSupply(folders.models, id, catalog[id].architecture);
+  }
+  const hub = createHub({
+    endpoint: config.HF_ENDPOINT,
+    token: config.HF_TOKEN,
+    isOffline: config.HF_HUB_OFFLINE,
+    proxy: proxyOf(config),
+  });
+  return createWeightsSupply(installedModel(folders.models, hubCaches, id, catalog[id]), hub);
+}

@@ -1,0 +1,50 @@
+/** The use case: the vector of an image that the caller knows by its digest, and that was here before. */
+import type { ImageBackend } from "../backends/backend.ts";
+import { Problem } from "../errors.ts";
+import { normalizeL2 } from "../vector/normalize.ts";
+import { type Embedded, unknownModel } from "./embed.ts";
+import type { Recall } from "./recall.ts";
+
+export interface LookUpInput {
+  /** Digest of the image's bytes, lower-case hex. */
+  readonly sha256: string;
+  /** A model's id, plain or exact. */
+  readonly model: string;
+  /** Whether the vector is scaled to unit length. */
+  readonly normalize: boolean;
+}
+
+/** Finds a vector, at once. Nothing is computed or asked for. */
+export type LookUp = (
+  input: LookUpInput,
+) => Required<Pick<Embedded, "model" | "vector" | "sha256">> | Problem;
+
+interface LookUpOptions {
+  readonly backends: readonly ImageBackend[];
+  /** Undefined where no vectors are kept. */
+  readonly recall: Pick<Recall, "find"> | undefined;
+}
+
+/** Makes the use case. */
+export function createLookUp({ backends, recall }: LookUpOptions): LookUp {
+  return ({ sha256, model, normalize }) => {
+    const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
+    if (backend === undefined) return unknownModel(model, backends);
+    // Which vectors are a model's is not known before it is loaded.
+    if (recall !== undefined && backend.fingerprint() === undefined) {
+      const problem = backend.admission({ kind: "image", inputs: 0, deadline: performance.now() });
+      if (problem !== undefined) return problem;
+    }
+    const known = recall?.find(backend, sha256);
+    if (known === undefined) return notKnown();
+    const vector = normalize ? normalizeL2(known.vector) : known.vector;
+    return { model: known.model, vector, sha256 };
+  };
+}
+
+function notKnown(): Problem {
+  return new Problem(
+    "not-found",
+    "No vector of this image and model is kept here: send the image itself.",
+  );
+}

@@ -1,0 +1,110 @@
+/** `GET /embeddings/{sha256}`: the vector of an image that was here before, for clients that hash first. */
+import { Elysia } from "elysia";
+import type { LookUp } from "../../core/look-up.ts";
+import { Problem } from "../../errors.ts";
+import { limits } from "../../limits.ts";
+import { matchesEntityTag } from "../../net/if-none-match.ts";
+import type { ApiKeyNames } from "../../store/api-keys.ts";
+import { toShortestDecimals } from "../../vector/encoding.ts";
+import { callOf } from "../call.ts";
+import type { EmbeddingRoutes } from "../embedding.ts";
+import { nothingHere } from "../problem.ts";
+import { problemAnswers } from "../problem-answers.ts";
+import { embeddingQuery, imageParams, lookUpAnswer } from "../schemas.ts";
+
+/** What the route needs. */
+export interface LookUpRoutes extends Pick<EmbeddingRoutes, "calls" | "localModel"> {
+  readonly lookUp: LookUp;
+  /** The API keys of the moment; undefined where none are configured. */
+  readonly apiKeys: () => ApiKeyNames | undefined;
+}
+
+export function embeddingsRoutes({ lookUp, calls, apiKeys, localModel }: LookUpRoutes) {
+  const bodies = createBodies(limits.maxLookUpBodyBytes);
+  return new Elysia({ normalize: false }).get(
+    "/embeddings/:sha256",
+    ({ params, query, request, set }) => {
+      const sha256 = params.sha256.toLowerCase();
+      const { model = localModel, normalize = false } = query;
+      const known = lookUp({ sha256, model, normalize });
+      if (known instanceof Problem) throw known;
+      callOf(calls, request).model = known.model;
+      const etag = entityTagOf(known);
+      // What a model's name stands for may change, and vectors may be deleted: so it is asked for every time.
+      Object.assign(set.headers, { etag, "cache-control": "private, no-cache" });
+      if (matchesEntityTag(request.headers.get("if-none-match"), etag)) {
+        return new Response(null, { status: 304 });
+      }
+      const body = bodies.obtain(etag, () => bodyOf(known));
+      return new Response(body, { headers: { "content-type": "application/json" } });
+    },
+    {
+      // Before the digest is looked at: strangers learn nothing here, not even its form.
+      transform: () => {
+        if (apiKeys() === undefined) throw nothingHere();
+      },
+      params: imageParams,
+      query: embeddingQuery,
+      response: {
+        200: lookUpAnswer,
+        ...problemAnswers([
+          "unauthorized",
+          "not-found",
+          "validation-failed",
+          "unknown-model",
+          "internal-error",
+          "model-unavailable",
+        ]),
+      },
+      detail: {
+        tags: ["Embeddings"],
+        summary: "Get the vector of an image that was embedded before",
+        description:
+          "Only where API keys are configured: otherwise it would tell strangers which pictures are known. Answers with a CLIP vector unless `model` says otherwise, and with 304 where `If-None-Match` names the `ETag` of what would be answered.",
+      },
+    },
+  );
+}
+
+type Known = Exclude<ReturnType<LookUp>, Problem>;
+
+/** As `lookUpAnswer` describes it. */
+function bodyOf(known: Known): Uint8Array<ArrayBuffer> {
+  const { sha256, model } = known;
+  const vector = toShortestDecimals(known.vector);
+  const answer = { status: "success", sha256, model, dimensions: vector.length, vector };
+  return new TextEncoder().encode(JSON.stringify(answer));
+}
+
+/** Remembers bodies by their entity tags, which no two bodies share: most of an answer's time is in its decimals. */
+function createBodies(maxBytes: number) {
+  const bodies = new Map<string, Uint8Array<ArrayBuffer>>();
+  let bytes = 0;
+
+  function makeRoom(): void {
+    for (const [etag, body] of bodies) {
+      if (bytes <= maxBytes) return;
+      bodies.delete(etag);
+      bytes -= body.length;
+    }
+  }
+
+  return {
+    obtain: (etag: string, make: () => Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => {
+      const known = bodies.get(etag);
+      const body = known ?? make();
+      if (known === undefined) bytes += body.length;
+      // Whatever was asked for last stands last.
+      bodies.delete(etag);
+      bodies.set(etag, body);
+      makeRoom();
+      return body;
+    },
+  };
+}
+
+/** Strong: the same tag is the same bytes, also after the vector was made anew on another processor. */
+function entityTagOf({ sha256, model, vector }: Known): string {
+  const hasher = new Bun.CryptoHasher("sha256").update(`${sha256} ${model} `).update(vector);
+  return `"${hasher.digest("base64url").slice(0, 22)}"`;
+}
