@@ -217,6 +217,7 @@ function whileWanted(tensors: TensorSource, goOn: GoOn): TensorSource {
 /** Takes away what a writer left that was killed. */
 async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder)) {
-    if (name.endsWith(".tmp")) await rm(join(folder, name), { force: true });
+    // Files of a tower, and the folder in which one was packed.
+    if (name.endsWith(".tmp")) await rm(join(folder, name), { recursive: true, force: true });
   }
 }

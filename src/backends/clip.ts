@@ -116,11 +116,14 @@ export function createClip(options: ClipOptions): ClipBackend {
   };
 }
 
+/** To be raised whenever the same image gives other pixels: a decoder or the resampler was changed. */
+const PIXELS_VERSION = 1;
+
 /** The folder's name has the version of what is made from the weights. */
 function fingerprintOf(exactId: string, input: PixelInput, { folder, from }: ModelToWrite): string {
   const { side, mean, std } = input;
   const made = `${basename(folder)} ${digestOf(from)}`;
-  return `${exactId} ${made} ${side} ${mean.join()} ${std.join()}`;
+  return `${exactId} ${made} ${side} ${mean.join()} ${std.join()} ${PIXELS_VERSION}`;
 }
 
 function digestOf(from: TowerSource): string {

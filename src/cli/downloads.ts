@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { codeOf, messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
-import { embeddingDatabasePath, openToRead } from "../store/embedding-database.ts";
+import { embeddingDatabasePath, openToRead, removeSetAside } from "../store/embedding-database.ts";
 import { forgetImage } from "../store/embedding-rows.ts";
 import {
   deleteImage,
@@ -101,14 +101,24 @@ export async function runDownloadsDelete(call: CommandCall): Promise<number> {
   });
 }
 
-/** @returns how many vectors there were; undefined after it was said that they are still there. */
+/**
+ * Deletes the vectors of an image, and every file with vectors that was put aside as broken, whatever is in it.
+ *
+ * @returns how many vectors there were; undefined after it was said that they are still there.
+ */
 function forgetVectors({ folders, tell }: CommandCall, sha256: string): number | undefined {
   const path = embeddingDatabasePath(folders.cache);
-  if (!existsSync(path)) return 0;
   try {
+    removeSetAside(path);
+    if (!existsSync(path)) return 0;
     using database = openToRead(path);
     database.run(`PRAGMA busy_timeout = ${limits.cacheLockTimeoutMs}`);
-    return forgetImage(database, sha256);
+    const { vectors, isErased } = forgetImage(database, sha256);
+    if (isErased) return vectors;
+    tell(
+      `imagesvc: ${path}: the vectors of the image are deleted, but not yet overwritten, since the file is in use: run the command again`,
+    );
+    return undefined;
   } catch (error) {
     const why = codeOf(error) || messageOf(error);
     tell(

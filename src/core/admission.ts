@@ -131,7 +131,7 @@ function atCapacity(waitMs: number): Problem {
 
 function beyondShare(waitMs: number): Problem {
   const retryAfterS = secondsOf(waitMs);
-  const detail = `Other requests of this client, which are not all there yet, hold as much as one client may: come back in ${retryAfterS} s.`;
+  const detail = `Requests of this client hold as much as one client may: send fewer at once, or come back in ${retryAfterS} s.`;
   return new Problem("overloaded", detail, { retryAfterS });
 }
 

@@ -1,7 +1,8 @@
 /** Vectors that were made before: an image that is known is not decoded, not inferred, and not sent to NVIDIA. */
 import type { BackendOutcome, EmbedJob, ImageBackend } from "../backends/backend.ts";
+import type { ImageBytes } from "../backends/protocol.ts";
 import { Problem } from "../errors.ts";
-import type { Digester } from "../sources/digest.ts";
+import type { DigestedImage, Digester } from "../sources/digest.ts";
 import type { CachedEmbedding, EmbeddingCache } from "../store/embedding-cache.ts";
 
 /** Whether a vector was known. */
@@ -19,7 +20,7 @@ export interface Recall {
    * Finds the vector of an image, or has it made and keeps it. A failure is not kept.
    *
    * @returns the bytes of a `memory` image in any case.
-   * @throws as the model does, and Error where the image cannot be hashed.
+   * @throws as the model does, and Error where an image in memory cannot be hashed.
    */
   embed(
     backend: ImageBackend,
@@ -41,12 +42,23 @@ export function createRecall({ cache, digester, reading }: RecallOptions): Recal
     return fingerprint === undefined ? undefined : cache.find(sha256, fingerprint);
   }
 
+  /** Nothing where a file cannot be hashed; bytes in memory may be gone with the thread that had them. */
+  async function digest(image: ImageBytes): Promise<DigestedImage | undefined> {
+    try {
+      return await digester.digest(image);
+    } catch (error) {
+      if (image.kind === "memory") throw error;
+      return undefined;
+    }
+  }
+
   return {
     find,
     embed: async (backend, job) => {
       const startedAt = performance.now();
-      const image = await digester.digest(job.image);
+      const image = await digest(job.image);
       job.signal.throwIfAborted();
+      if (image === undefined) return { ...(await backend.embed(job)), cache: "miss" };
       const known = find(backend, image.sha256);
       const timings = { cache: performance.now() - startedAt };
       const own = image.kind === "memory" ? { bytes: image.bytes } : {};

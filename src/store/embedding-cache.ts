@@ -13,6 +13,9 @@ import { fileIdOf, isBroken, openToRead } from "./embedding-database.ts";
 import { createFind, type FindEmbedding } from "./embedding-rows.ts";
 import { createEmbeddingWriter, type WriterOptions } from "./embedding-writer.ts";
 
+/** How often it is looked whether another file has taken the place of the one that is read. */
+const followEveryMs = 1000;
+
 export interface EmbeddingCacheOptions extends WriterOptions {
   /** The module whose `handle` writes. */
   readonly filename: string;
@@ -34,19 +37,22 @@ export interface EmbeddingCache {
 
 /** Makes the cache; nothing is opened before `open`. */
 export function createEmbeddingCache(options: EmbeddingCacheOptions): EmbeddingCache {
-  const reader = createReader(options.path);
+  const reader = createReader(options);
   const thread = startThread(options.filename, limits.cacheThreadIdleMs);
-  const { takeBroken, follow: onWritten } = reader;
-  const writer = createEmbeddingWriter(options, { thread, takeBroken, onWritten });
+  const { takeBroken, follow } = reader;
+  const writer = createEmbeddingWriter(options, { thread, takeBroken, onWritten: follow });
   let isOpen = false;
   return {
     open: async () => {
       isOpen = true;
       await writer.flush();
+      // What cannot be written may be read all the same.
+      follow();
     },
     find: (sha256, fingerprint) => {
       const waiting = writer.find(sha256, fingerprint);
       if (waiting !== undefined) return waiting;
+      if (isOpen) reader.followSometimes();
       const found = reader.find(sha256, fingerprint);
       // Once an hour is enough to tell what is used.
       if (found && found.usedHour < Math.floor(Date.now() / 3_600_000)) writer.noteUse(found.row);
@@ -74,9 +80,20 @@ function isRefusal(error: unknown): boolean {
   return error instanceof SQLiteError || isBroken(error) || codeOf(error) !== "";
 }
 
+/** What tells the file from another; undefined where there is none. */
+function idAt(path: string): string | undefined {
+  try {
+    return fileIdOf(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 /** Reads the file that the thread writes, and any other that takes its place. */
-function createReader(path: string) {
+function createReader({ path, now }: Pick<EmbeddingCacheOptions, "path" | "now">) {
   let file: OpenFile | undefined;
+  let followedAt = Number.NEGATIVE_INFINITY;
   let brokenFileId: string | undefined;
 
   function close(): void {
@@ -98,15 +115,25 @@ function createReader(path: string) {
     }
   }
 
+  /** Reads the file that is at the path now, and no other. */
+  function follow(): void {
+    followedAt = now();
+    attempt(() => {
+      // Taken before the file is opened: one that is replaced in between is found out the next time.
+      const id = idAt(path);
+      if (id === file?.id) return;
+      close();
+      if (id === undefined || id === brokenFileId) return;
+      const database = openToRead(path);
+      file = { id, database, find: createFind(database) };
+    });
+  }
+
   return {
     find: (sha256: string, fingerprint: string) => attempt(() => file?.find(sha256, fingerprint)),
-    follow: (fileId: string): void => {
-      if (file?.id === fileId) return;
-      close();
-      attempt(() => {
-        const database = openToRead(path);
-        file = { id: fileIdOf(path), database, find: createFind(database) };
-      });
+    follow,
+    followSometimes: (): void => {
+      if (now() - followedAt >= followEveryMs) follow();
     },
     takeBroken: (): string | undefined => {
       const id = brokenFileId;

@@ -61,6 +61,8 @@ export function openToWrite(path: string, { maxBytes, busyTimeoutMs }: WriteTerm
     database.run("PRAGMA synchronous = NORMAL");
     database.run(`PRAGMA wal_autocheckpoint = ${Math.floor(logBytes / 2 / pageBytes)}`);
     database.run(`PRAGMA journal_size_limit = ${logBytes}`);
+    // Else what was deleted would stay in the file's free space.
+    database.run("PRAGMA secure_delete = ON");
     database.run(`PRAGMA max_page_count = ${Math.floor((maxBytes - logBytes) / pageBytes)}`);
     database.transaction(() => makeTables(database)).immediate();
   });
@@ -95,12 +97,24 @@ export function isBroken(error: unknown): boolean {
 export function setAside(path: string, now: Date, fileId?: string): void {
   if (statSync(path, { throwIfNoEntry: false }) === undefined) return;
   if (fileId !== undefined && fileIdOf(path) !== fileId) return;
-  const prefix = `${basename(path)}.corrupt-`;
-  for (const name of readdirSync(dirname(path))) {
-    if (name.startsWith(prefix)) rmSync(join(dirname(path), name), { force: true });
-  }
+  removeSetAside(path);
   renameSync(path, `${path}.corrupt-${now.toISOString().replaceAll(":", "-")}`);
   removeCompanions(path);
+}
+
+/**
+ * Deletes every file that was moved aside from this path, with all vectors in it.
+ *
+ * @returns how many there were.
+ * @throws Error of the file system.
+ */
+export function removeSetAside(path: string): number {
+  const folder = dirname(path);
+  if (statSync(folder, { throwIfNoEntry: false }) === undefined) return 0;
+  const prefix = `${basename(path)}.corrupt-`;
+  const names = readdirSync(folder).filter((name) => name.startsWith(prefix));
+  for (const name of names) rmSync(join(folder, name), { force: true });
+  return names.length;
 }
 
 /** Deletes the file where it is larger than its limit, which is then a new one. */

@@ -146,17 +146,20 @@ function pragma(database: Database, name: string): number {
 /**
  * Deletes every vector of an image, and overwrites it where it was.
  *
- * @returns how many there were.
+ * @returns how many there were, and whether none of their bytes are left: the write-ahead log keeps some as long
+ *   as another process reads or writes.
  * @throws SQLiteError.
  */
-export function forgetImage(database: Database, sha256: string): number {
+export function forgetImage(
+  database: Database,
+  sha256: string,
+): { readonly vectors: number; readonly isErased: boolean } {
   database.run("PRAGMA secure_delete = ON");
   const { changes } = database
     .query<unknown, [Uint8Array]>("DELETE FROM vectors WHERE image = ?")
     .run(Uint8Array.fromHex(sha256));
   // Until then the old page stays in the file, and the write-ahead log has others of it.
-  database.run("PRAGMA wal_checkpoint(TRUNCATE)");
-  return changes;
+  return { vectors: changes, isErased: pragma(database, "wal_checkpoint(TRUNCATE)") === 0 };
 }
 
 /** Of a vector and of the image that it belongs to. */

@@ -70,7 +70,6 @@ export function createEmbeddingWriter(
     const embeddings = some.map(([, embedding]) => embedding);
     const task = { path, maxBytes, isFirst, embeddings, used: [...used] };
     used.clear();
-    isFirst = false;
     const answer = await run(thread, { kind: "write", ...task, brokenFileId: takeBroken() });
     if ("fault" in answer) fail(answer.fault);
     else succeed(answer);
@@ -80,6 +79,7 @@ export function createEmbeddingWriter(
   function succeed({ fileId, isNew }: Exclude<CacheAnswers["write"], { fault: string }>): void {
     if (isNew) log.warn("the embedding cache was broken: it is put aside, and a new one begun");
     else if (isFailing) log.info("the embedding cache is written again");
+    isFirst = false;
     isFailing = false;
     onWritten(fileId);
   }

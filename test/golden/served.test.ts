@@ -91,8 +91,9 @@ async function compare(
   const found = pictures.filter(({ name }) => name in images);
   const words = texts.map(({ text }) => text);
   const inputs = await readInputs(worker, id, found, words);
-  for (const [name, digests] of inputs.images)
+  for (const [name, digests] of inputs.images) {
     expect([name, images[name]]).toMatchObject([name, digests]);
+  }
   expect(words.map((text) => inputs.texts.get(text))).toEqual(texts.map(({ ids }) => ids));
   const served = await embedServed(modelsDir, id, weights, found, words);
   const imagePairs = [...served.images].map(

@@ -18,6 +18,8 @@ for (const host of [
   "localhost",
   "LOCALHOST:1",
   "localhost.",
+  "app.localhost",
+  "[::ffff:127.0.0.1]:80",
   "127.0.0.1",
   "127.9.9.9:80",
   "[::1]:80",

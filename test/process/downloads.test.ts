@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { embeddingDatabasePath, openToWrite } from "../../src/store/embedding-database.ts";
-import { writeEmbeddings } from "../../src/store/embedding-rows.ts";
+import { forgetImage, writeEmbeddings } from "../../src/store/embedding-rows.ts";
 import { until } from "../support/client.ts";
 import { putFile, putImage } from "../support/kept-images.ts";
 import { runMain, startProcess } from "../support/process.ts";
@@ -142,6 +142,27 @@ describe("delete", () => {
     expect(await downloads(["delete", digestOf(jpg)])).toMatchObject({ code: 1 });
     const rest = await downloads(["delete", digestOf(other)]);
     expect(rest.errors).toBe("1 image (1 bytes) and 2 vectors deleted.\n");
+  });
+
+  test("deletes the files of vectors that were put aside as broken", async () => {
+    const jpg = await putImage(directory, "a");
+    await putFile(directory, "cache/embeddings.sqlite.corrupt-2026", "vectors", 0);
+    expect(await downloads(["delete", digestOf(jpg)])).toMatchObject({ code: 0 });
+    expect(await readdir(join(directory, "cache"))).toEqual([]);
+  });
+
+  test("says so where another reader keeps the vectors from being overwritten", () => {
+    putVectors("c".repeat(64));
+    const path = embeddingDatabasePath(join(directory, "cache"));
+    const terms = { maxBytes: 16 * 1024 * 1024, busyTimeoutMs: 0 };
+    using database = openToWrite(path, terms);
+    using reader = openToWrite(path, terms);
+    reader.run("BEGIN");
+    reader.query("SELECT count(*) FROM vectors").get();
+    const forgotten = forgetImage(database, "c".repeat(64));
+    expect(forgotten).toEqual({ vectors: 2, isErased: false });
+    reader.run("COMMIT");
+    expect(forgetImage(database, "c".repeat(64)).isErased).toBe(true);
   });
 
   test("says so where the vectors cannot be deleted", async () => {

@@ -367,10 +367,11 @@ describe("the search", () => {
     expect(findLeaks(files, secrets)).toEqual([
       `the hub's token is in ${join(folder.path, "below", "a")}`,
     ]);
-    await using child = startChild(["sh", "-c", "sleep 60; exit", hubToken]);
+    await using _child = startChild(["sh", "-c", "sleep 60; exit", hubToken]);
     const lines = await saidInCommandLines(process.pid);
-    expect(findLeaks(lines, secrets)).toContain(
-      `the hub's token is in the command line of process ${child.pid}`,
+    // The shell's own, or that of its child, which has the same until it has become another program.
+    expect(findLeaks(lines, secrets).join()).toContain(
+      "the hub's token is in the command line of process",
     );
   });
 });

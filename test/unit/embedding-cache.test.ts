@@ -1,12 +1,13 @@
 /** The embedding cache on real files: what is found again, and what becomes of files that are no good. */
 import { Database } from "bun:sqlite";
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { readdir, rm, stat, writeFile } from "node:fs/promises";
+import { readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { NewEmbedding } from "../../src/backends/protocol.ts";
 import { limits } from "../../src/limits.ts";
 import { workerFiles } from "../../src/native/worker-files.ts";
 import { createEmbeddingCache, type EmbeddingCache } from "../../src/store/embedding-cache.ts";
+import { openToRead } from "../../src/store/embedding-database.ts";
 import { until } from "../support/client.ts";
 import { temporaryFolder } from "../support/tiny-clip.ts";
 
@@ -110,6 +111,43 @@ describe("what was kept", () => {
     await cache.close();
     expect(await readdir(folder.path)).toEqual([]);
   });
+});
+
+test("a vector that was replaced is nowhere in the file", async () => {
+  const old = new Float32Array(64).fill(0.123_456_7);
+  await keepAndClose(embeddingOf(1, { vector: old }), embeddingOf(2));
+  await keepAndClose(embeddingOf(1, { vector: new Float32Array(64) }));
+  {
+    using database = openToRead(path);
+    database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  const bytes = await readFile(path);
+  expect(bytes.includes(new Uint8Array(old.buffer))).toBe(false);
+});
+
+test("a file that takes the place of the one that is read is read within a second", async () => {
+  await keepAndClose(embeddingOf(1));
+  const { cache } = await open();
+  const other = join(folder.path, "other.sqlite");
+  const writer = (await open({ at: other })).cache;
+  writer.keep(embeddingOf(2));
+  await writer.close();
+  await rm(`${path}-wal`, { force: true });
+  await rm(`${path}-shm`, { force: true });
+  for (const suffix of ["", "-wal", "-shm"]) await rename(`${other}${suffix}`, `${path}${suffix}`);
+  expect(cache.find(digestOf(1), "clip")).toBeDefined();
+  clockMs += 1000;
+  expect(cache.find(digestOf(1), "clip")).toBeUndefined();
+  expect(cache.find(digestOf(2), "clip")).toBeDefined();
+});
+
+test("a file that cannot be written, since another process holds it, is read all the same", async () => {
+  await keepAndClose(embeddingOf(1));
+  using other = openToRead(path);
+  other.run("BEGIN IMMEDIATE");
+  const { cache, warnings } = await open();
+  expect(warnings).toEqual([expect.stringContaining("cannot be written")]);
+  expect(cache.find(digestOf(1), "clip")).toBeDefined();
 });
 
 test("two processes share one file", async () => {

@@ -246,6 +246,8 @@ test("what a killed writer left is swept away by the next", async () => {
   const folder = join(place.path, "seeded");
   await mkdir(folder);
   await writeFile(join(folder, "image.onnx.data.0123.tmp"), "half");
+  await mkdir(join(folder, "packed-1.0.0-0123456789abcdef.tmp"));
+  await writeFile(join(folder, "packed-1.0.0-0123456789abcdef.tmp", "image.onnx"), "half");
   await prepareModel({ folder, from: seed });
   expect((await readdir(folder)).sort()).toEqual([
     "checked.json",
