@@ -28,7 +28,7 @@ trap '[[ -z $machine ]] || kill "$machine" 2>/dev/null || true; rm -rf "$work"' 
 make_disk() {
   local root=$work/root disk=$work/disk
   mkdir -p "$cache" "$disk"
-  timeout 15m mmdebstrap --variant=minbase --include="$packages" bookworm "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+  timeout 15m mmdebstrap --variant=minbase --include="$packages" bookworm "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"}
   mv "$root"/boot/vmlinuz-* "$disk/kernel"
   mv "$root"/boot/initrd.img-* "$disk/initrd"
   echo proof >"$root/etc/hostname"
