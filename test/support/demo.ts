@@ -38,7 +38,7 @@ async function runDemo(): Promise<number> {
     FETCH_ALLOW: [Bun.env["FETCH_ALLOW"], web.host].filter(Boolean).join(","),
   });
   const models = join(Bun.env["MODELS_DIR"] || "models", "prepared");
-  say(`Synthetic weights are made on first use: 605 MB under ${models}, a few seconds.`);
+  say(`Synthetic weights are made on first use: 1.7 GB under ${models}, some seconds.`);
   const service = main(["serve"]);
   const isReady = await Promise.race([untilReady(address.url), service.then(() => false)]);
   if (isReady) say(instructions(address.url, web.pictureUrl));
