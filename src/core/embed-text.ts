@@ -2,6 +2,7 @@
 import type { Demand, ImageBackend, StageTimings, TextBackend } from "../backends/backend.ts";
 import { Problem } from "../errors.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
+import { findModel, listIds } from "./model-ids.ts";
 
 export interface EmbedTextInput {
   readonly texts: readonly string[];
@@ -51,7 +52,7 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
 
   /** The model that is asked, where it takes so many texts now. */
   function admit(model: string, demand: Demand): TextBackend | Problem {
-    const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
+    const backend = findModel(backends, model);
     if (backend === undefined) return unknownModel(model, backends, imageBackends);
     return backend.admission(demand) ?? backend;
   }
@@ -99,9 +100,9 @@ function unknownModel(
   backends: readonly TextBackend[],
   imageBackends: readonly ImageBackend[],
 ): Problem {
-  const served = [...new Set(backends.flatMap(({ id, exactId }) => [id, exactId]))].join(", ");
+  const served = listIds(backends);
   const named = JSON.stringify(model.slice(0, 100));
-  const isForImages = imageBackends.some(({ id, exactId }) => [id, exactId].includes(model));
+  const isForImages = findModel(imageBackends, model) !== undefined;
   const why = isForImages ? "embeds images, but no texts" : "is not served here";
   return new Problem("unknown-model", `The model ${named} ${why}; these embed texts: ${served}.`);
 }

@@ -4,6 +4,7 @@ import { Problem } from "../errors.ts";
 import type { Acquire, ImageSource } from "../sources/source.ts";
 import { type Downloads, type SavedFile, savedFile } from "../store/downloads.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
+import { findModel, listIds } from "./model-ids.ts";
 import type { CacheStatus, Recall } from "./recall.ts";
 
 export interface EmbedInput {
@@ -84,7 +85,7 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
 
   /** The model that is asked, where it takes an image now. */
   function admit(model: string, deadline: number): ImageBackend | Problem {
-    const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
+    const backend = findModel(backends, model);
     if (backend === undefined) return unknownModel(model, backends);
     return backend.admission({ kind: "image", inputs: 1, deadline }) ?? backend;
   }
@@ -126,7 +127,7 @@ function toEmbedded(
 
 /** The problem of a model that no backend is. */
 export function unknownModel(model: string, backends: readonly ImageBackend[]): Problem {
-  const served = [...new Set(backends.flatMap(({ id, exactId }) => [id, exactId]))].join(", ");
+  const served = listIds(backends);
   const named = JSON.stringify(model.slice(0, 100));
   return new Problem(
     "unknown-model",

@@ -3,6 +3,7 @@ import type { ImageBackend } from "../backends/backend.ts";
 import { Problem } from "../errors.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
 import { type Embedded, unknownModel } from "./embed.ts";
+import { findModel } from "./model-ids.ts";
 import type { Recall } from "./recall.ts";
 
 export interface LookUpInput {
@@ -28,7 +29,7 @@ interface LookUpOptions {
 /** Makes the use case. */
 export function createLookUp({ backends, recall }: LookUpOptions): LookUp {
   return ({ sha256, model, normalize }) => {
-    const backend = backends.find(({ id, exactId }) => [id, exactId].includes(model));
+    const backend = findModel(backends, model);
     if (backend === undefined) return unknownModel(model, backends);
     // Which vectors are a model's is not known before it is loaded.
     if (recall !== undefined && backend.fingerprint() === undefined) {

@@ -1,0 +1,20 @@
+/** The names of models: a request may use the plain id, or the exact one. */
+
+/** What a model is called by. */
+interface Named {
+  readonly id: string;
+  readonly exactId: string;
+}
+
+/** The model that a request names; undefined where it is none of these. */
+export function findModel<Model extends Named>(
+  models: readonly Model[],
+  name: string,
+): Model | undefined {
+  return models.find(({ id, exactId }) => [id, exactId].includes(name));
+}
+
+/** Every id that names one of these models, as a sentence lists them. */
+export function listIds(models: readonly Named[]): string {
+  return [...new Set(models.flatMap(({ id, exactId }) => [id, exactId]))].join(", ");
+}
