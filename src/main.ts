@@ -211,7 +211,7 @@ function wrongSettings(faults: readonly string[]): number {
 }
 
 /** `process.stdout` loses what a slow reader has not taken when the process exits; this waits for it. */
-async function print(text: string): Promise<void> {
+async function print(text: string | Uint8Array): Promise<void> {
   try {
     await Bun.write(Bun.stdout, text);
   } catch (cause) {

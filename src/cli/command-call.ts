@@ -18,7 +18,7 @@ export interface CommandCall {
   readonly environment: Environment;
   readonly folders: Folders;
   /** Writes data to stdout; resolves once it is with the reader. */
-  readonly print: (text: string) => Promise<void>;
+  readonly print: (text: string | Uint8Array) => Promise<void>;
   /** Writes one line for people to stderr. */
   readonly tell: (line: string) => void;
   /** Begins to show on stderr how far long work is. */

@@ -5,13 +5,13 @@ import type { TextEmbedder } from "../core/embed-text.ts";
 import { Problem, stackOf } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { ImageSource } from "../sources/source.ts";
-import { toShortestDecimals } from "../vector/encoding.ts";
+import type { JsonWithVectors } from "../vector/json-bytes.ts";
 import type { Listed } from "./source-list.ts";
 
 /** A line of the output. */
 export interface Outcome {
   readonly isEmbedded: boolean;
-  readonly record: object;
+  readonly record: JsonWithVectors;
 }
 
 interface OutcomeOptions {
@@ -61,7 +61,7 @@ export function createTextWork(textEmbedder: TextEmbedder, options: OutcomeOptio
 async function toOutcome(
   source: string,
   { log, stop }: OutcomeOptions,
-  embed: () => Promise<Problem | { readonly vector: Float32Array }>,
+  embed: () => Promise<Problem | { readonly [name: string]: JsonWithVectors }>,
 ): Promise<Outcome> {
   const result = await embed().catch((error: unknown) => {
     stop.throwIfAborted();
@@ -73,8 +73,7 @@ async function toOutcome(
     const error = { code: result.code, detail: result.message };
     return { isEmbedded: false, record: { source, error } };
   }
-  const vector = toShortestDecimals(result.vector);
-  return { isEmbedded: true, record: { source, ...result, vector } };
+  return { isEmbedded: true, record: { source, ...result } };
 }
 
 /** Asks again, for as long as the answer is to come back later. */

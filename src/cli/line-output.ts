@@ -2,13 +2,14 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { codeOf, messageOf } from "../errors.ts";
+import { type JsonWithVectors, jsonBytes } from "../vector/json-bytes.ts";
 
 /** Disposing of it closes a file. */
 export interface LineOutput extends AsyncDisposable {
   /** Empties a file that has something in it. @throws OutputError when that fails. */
   begin(): Promise<void>;
   /** @throws OutputError when the record cannot be written whole. */
-  write(record: object): Promise<void>;
+  write(record: JsonWithVectors): Promise<void>;
 }
 
 /** A failure of a file; the message is for the user. */
@@ -17,10 +18,10 @@ export class OutputError extends Error {
 }
 
 /** Records as lines of JSON on stdout; `print` says by itself why it fails. */
-export function printLines(print: (text: string) => Promise<void>): LineOutput {
+export function printLines(print: (line: Uint8Array) => Promise<void>): LineOutput {
   return {
     begin: async () => {},
-    write: (record) => print(`${JSON.stringify(record)}\n`),
+    write: (record) => print(jsonBytes(record, "\n")),
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -40,7 +41,7 @@ export async function openLines(path: string): Promise<LineOutput> {
         // A pipe or a device has no length.
         if ((await file.stat()).isFile()) await file.truncate();
       }),
-    write: (record) => inWords(path, () => file.appendFile(`${JSON.stringify(record)}\n`)),
+    write: (record) => inWords(path, () => file.appendFile(jsonBytes(record, "\n"))),
     [Symbol.asyncDispose]: () => inWords(path, () => file.close()),
   };
 }

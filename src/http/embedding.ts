@@ -3,7 +3,6 @@ import type { Embedded, Embedder, EmbedInput } from "../core/embed.ts";
 import { Problem, type ProblemCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { ImageSource } from "../sources/source.ts";
-import { toShortestDecimals } from "../vector/encoding.ts";
 import { type Calls, callOf } from "./call.ts";
 import type { ModelCheck, Readers } from "./readers.ts";
 
@@ -22,12 +21,11 @@ interface EmbeddingQuery {
   readonly normalize?: boolean | undefined;
 }
 
-/** A vector in the form that every answer has. */
+/** A vector, with what every answer says of it. */
 interface EmbeddedAnswer {
   readonly model: string;
   readonly dimensions: number;
-  /** In the shortest decimals that read back to the same float32. */
-  readonly vector: number[];
+  readonly vector: Float32Array;
 }
 
 /**
@@ -57,7 +55,7 @@ export async function embedFor(
   if (cache !== undefined && call.apiKeyName !== undefined) {
     call.answerHeaders.set("x-cache", cache);
   }
-  return { model, dimensions: vector.length, vector: toShortestDecimals(vector), ...saved };
+  return { model, dimensions: vector.length, vector, ...saved };
 }
 
 /** What a route's reader asks before it reads a body. */

@@ -5,7 +5,7 @@ import { Problem } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import { matchesEntityTag } from "../../net/if-none-match.ts";
 import type { ApiKeyNames } from "../../store/api-keys.ts";
-import { toShortestDecimals } from "../../vector/encoding.ts";
+import { jsonBytes } from "../../vector/json-bytes.ts";
 import { callOf } from "../call.ts";
 import type { EmbeddingRoutes } from "../embedding.ts";
 import { nothingHere } from "../problem.ts";
@@ -70,10 +70,8 @@ type Known = Exclude<ReturnType<LookUp>, Problem>;
 
 /** As `lookUpAnswer` describes it. */
 function bodyOf(known: Known): Uint8Array<ArrayBuffer> {
-  const { sha256, model } = known;
-  const vector = toShortestDecimals(known.vector);
-  const answer = { status: "success", sha256, model, dimensions: vector.length, vector };
-  return new TextEncoder().encode(JSON.stringify(answer));
+  const { sha256, model, vector } = known;
+  return jsonBytes({ status: "success", sha256, model, dimensions: vector.length, vector });
 }
 
 /** Remembers bodies by their entity tags, which no two bodies share: most of an answer's time is in its decimals. */

@@ -7,6 +7,7 @@ import {
   modelCheck,
   urlProblems,
 } from "../embedding.ts";
+import { jsonAnswer } from "../json-answer.ts";
 import { problemAnswers } from "../problem-answers.ts";
 import { embeddingQuery, uploadAnswer, uploadUrlBody } from "../schemas.ts";
 
@@ -20,12 +21,12 @@ export function uploadRoutes(deps: EmbeddingRoutes) {
         keep: false,
         defaultModel: deps.localModel,
       });
-      return {
-        message: "Image processed successfully" as const,
+      return jsonAnswer<typeof uploadAnswer.static>(request, {
+        message: "Image processed successfully",
         model,
         dimensions,
         embedding: vector,
-      };
+      });
     },
     {
       parse: deps.readers.form(modelCheck(deps.embedder, deps.localModel)),

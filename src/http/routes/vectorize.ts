@@ -10,6 +10,7 @@ import {
   modelCheck,
   urlProblems,
 } from "../embedding.ts";
+import { jsonAnswer } from "../json-answer.ts";
 import { problemAnswers } from "../problem-answers.ts";
 import {
   embeddingQuery,
@@ -32,7 +33,10 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
       async ({ body, query, request }) => {
         const source = { kind: "url", url: body.image_url } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
-        return answer(embedded, { source_url: body.image_url });
+        return jsonAnswer<typeof vectorizeUrlAnswer.static>(
+          request,
+          keysOf(embedded, { source_url: body.image_url }),
+        );
       },
       {
         parse: deps.readers.json(check),
@@ -57,7 +61,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
         const { filename } = body;
         const named =
           typeof filename !== "string" ? {} : { original_filename: echoedFilename(filename) };
-        return answer(embedded, named);
+        return jsonAnswer<typeof vectorizeBase64Answer.static>(request, keysOf(embedded, named));
       },
       {
         parse: deps.readers.jsonWithImage(check),
@@ -80,7 +84,8 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
         const source = { kind: "upload", part: body.file } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
         const original_filename = echoedFilename(body.file.originalFilename);
-        return answer(embedded, { original_filename });
+        const keys = keysOf(embedded, { original_filename });
+        return jsonAnswer<typeof vectorizeUploadAnswer.static>(request, keys);
       },
       {
         parse: deps.readers.upload(check),
@@ -101,7 +106,7 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
 }
 
 /** The keys that all three answers have, around those of one; the vector comes last, where it hides nothing. */
-function answer<Own extends object>(embedded: Awaited<ReturnType<typeof embedFor>>, own: Own) {
+function keysOf<Own extends object>(embedded: Awaited<ReturnType<typeof embedFor>>, own: Own) {
   const { saved, vector, model, dimensions } = embedded;
   return { status: "success" as const, model, dimensions, ...own, ...savedKeys(saved), vector };
 }

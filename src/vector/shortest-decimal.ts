@@ -1,20 +1,15 @@
-/** How a float32 vector becomes text. */
-
 /** A float32 needs at most nine significant digits to be read back (IEEE 754-2019, 5.12.2). */
 const maxDigits = 9;
 
 /**
- * The numbers to print for a float32 vector: `JSON.stringify` writes each in the shortest decimal form
- * that reads back to the same float32, where it would write up to 17 digits for the float32 itself.
+ * The number to print for a float32: its text in JSON is the shortest that reads back to the same float32, also
+ * by way of float64, and of several such texts the nearest to the value. It is found by trying; vectors are
+ * written by `vector-text.ts`, which tries the few values that it cannot tell by arithmetic.
  *
- * @param vector float32, [dimensions], finite.
- * @returns float64 values, each of which rounds to the float32 at its place.
+ * @param value a float32.
+ * @returns a float64 that rounds to it.
  */
-export function toShortestDecimals(vector: Float32Array): number[] {
-  return Array.from(vector, shortestDecimal);
-}
-
-function shortestDecimal(value: number): number {
+export function shortestDecimal(value: number): number {
   // Most float32 values need 7 to 9 digits, so the search starts there and goes down only from 7.
   for (let digits = 7; digits < maxDigits; digits += 1) {
     const decimal = Number(value.toPrecision(digits));
