@@ -122,9 +122,17 @@ test("a request is one line of JSON in the log, with its outcome", async () => {
     request_id: "good-one",
     method: "POST",
     path: "/vectorize-image-base64",
+    route: "/vectorize-image-base64",
     status: 200,
     ms: expect.any(Number),
     model: "clip-ViT-B-32@synthetic",
+    source: "base64",
+    inputs: 1,
+    bytes: jpeg.byteLength,
+    pixels: expect.any(Number),
+    queue_ms: expect.any(Number),
+    decode_ms: expect.any(Number),
+    infer_ms: expect.any(Number),
   } as unknown as LogLine);
 });
 

@@ -43,6 +43,7 @@ const defaults: Config = {
   HF_HUB_OFFLINE: false,
   API_KEYS_FILE: "",
   RATE_LIMIT: undefined,
+  METRICS_LISTEN: undefined,
   TRUSTED_PROXIES: [],
   CORS_ORIGINS: ["http://localhost:3000", "http://localhost:5173"],
   MAX_BODY_BYTES: 67_108_864,
@@ -55,6 +56,16 @@ const defaults: Config = {
   REQUEST_TIMEOUT_MS: 60_000,
   LOG_LEVEL: "info",
   LOG_FORMAT: "auto",
+  LOG_HEALTH_SAMPLE: 0,
+  OTEL_EXPORTER_OTLP_ENDPOINT: "",
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "",
+  OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf",
+  OTEL_EXPORTER_OTLP_HEADERS: {},
+  OTEL_SERVICE_NAME: "imagesvc",
+  OTEL_RESOURCE_ATTRIBUTES: {},
+  OTEL_TRACES_SAMPLER: "parentbased_always_on",
+  OTEL_TRACES_SAMPLER_ARG: 1,
+  OTEL_SDK_DISABLED: false,
 };
 
 test("an empty environment gives every default", () => {
@@ -275,7 +286,11 @@ test("a setting's flag is its name in lower case with hyphens", () => {
 
 test("secrets are no fault text", () => {
   const secrets = Object.entries(settings).filter(([, { secret }]) => secret);
-  expect(secrets.map(([name]) => name)).toEqual(["NVIDIA_API_KEY", "HF_TOKEN"]);
+  expect(secrets.map(([name]) => name)).toEqual([
+    "NVIDIA_API_KEY",
+    "HF_TOKEN",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+  ]);
   const faults = faultsOf({ NVIDIA_API_KEY: "nvapi-secret", PORT: "x" });
   expect(faults.join()).not.toContain("nvapi-secret");
 });
