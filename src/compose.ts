@@ -77,8 +77,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
   return {
     openApi: app.openApi,
     listen: async ({ takesOver, signal } = { takesOver: false, signal: stopping.signal }) => {
-      warnOfAccess(config.HOST, surroundings.secrets, log);
-      await prepareDownloads(downloads, surroundings);
+      await prepareToListen(config.HOST, downloads, surroundings);
       const told = await monitoring.open(takesOver);
       signal.throwIfAborted();
       const address = { hostname: config.HOST, port: config.PORT, takesOver };
@@ -121,7 +120,9 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
 }
 
 /** @throws Error with one sentence where images cannot be kept. */
-async function prepareDownloads(downloads: Downloads, { folders, log }: Surroundings) {
+async function prepareToListen(host: string, downloads: Downloads, surroundings: Surroundings) {
+  const { folders, secrets, log } = surroundings;
+  warnOfAccess(host, secrets, log);
   try {
     await downloads.prepare();
     if (await downloads.hasRoom()) return;

@@ -34,6 +34,8 @@ export function createMetricsListener({
     server ??= Bun.serve({
       ...address,
       development: false,
+      // Without development mode Bun would let a second process take the same port silently.
+      reusePort: false,
       idleTimeout: limits.idleTimeoutS,
       maxRequestBodySize: 0,
       fetch: (request) => answer(metrics, request),

@@ -88,7 +88,9 @@ export async function openTracing(options: TracingOptions): Promise<Tracing> {
   return {
     begin: (received) => {
       const parent = propagator.extract(api.ROOT_CONTEXT, received, names);
-      const startTime = toEpochMs(performance.now());
+      // One scale for all spans of a request, whoever sets the clock meanwhile; OpenTelemetry takes ms since 1970.
+      const originMs = Date.now() - performance.now();
+      const startTime = originMs + performance.now();
       // A request's name is its route, which is known once it is served.
       const span = tracer.startSpan("request", { kind: api.SpanKind.SERVER, startTime }, parent);
       const { traceId, spanId, traceFlags } = span.spanContext();
@@ -98,8 +100,8 @@ export async function openTracing(options: TracingOptions): Promise<Tracing> {
           if (!span.isRecording()) return;
           describe(span, served);
           if (isFault(served)) span.setStatus({ code: api.SpanStatusCode.ERROR });
-          addStages(tracer, toContext(span), served.trail.stages);
-          span.end(toEpochMs(served.endedAt));
+          addStages({ tracer, parent: toContext(span), originMs }, served.trail.stages);
+          span.end(originMs + served.endedAt);
         },
       };
     },
@@ -111,9 +113,13 @@ export async function openTracing(options: TracingOptions): Promise<Tracing> {
 }
 
 /** Of the many stages of a large request the first ones stand for all: a queue full of them would lose others. */
-function addStages(tracer: Tracer, parent: Context, stages: readonly EndedStage[]): void {
+function addStages(
+  { tracer, parent, originMs }: { tracer: Tracer; parent: Context; originMs: number },
+  stages: readonly EndedStage[],
+): void {
   for (const { stage, startedAt, endedAt } of stages.slice(0, limits.maxStageSpans)) {
-    tracer.startSpan(stage, { startTime: toEpochMs(startedAt) }, parent).end(toEpochMs(endedAt));
+    const span = tracer.startSpan(stage, { startTime: originMs + startedAt }, parent);
+    span.end(originMs + endedAt);
   }
 }
 
@@ -179,9 +185,4 @@ function telling(exporter: SpanExporter, log: TracingOptions["log"]): SpanExport
     shutdown: () => exporter.shutdown(),
     forceFlush: async () => await exporter.forceFlush?.(),
   };
-}
-
-/** OpenTelemetry takes ms since 1970. */
-function toEpochMs(at: number): number {
-  return Date.now() - performance.now() + at;
 }

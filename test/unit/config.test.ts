@@ -320,3 +320,49 @@ test("a proxy must be an http(s) URL, and its password is not repeated", () => {
     expect(parsed.faults.join()).not.toContain("hunter2");
   }
 });
+
+test.each([
+  ["127.0.0.1:9464", { hostname: "127.0.0.1", port: 9464 }],
+  ["[::1]:9464", { hostname: "::1", port: 9464 }],
+  ["metrics.internal:80", { hostname: "metrics.internal", port: 80 }],
+])("METRICS_LISTEN=%s", (text, address) => {
+  expect(configOf({ METRICS_LISTEN: text }).METRICS_LISTEN).toEqual(address);
+});
+
+test.each(["9464", "127.0.0.1", "::1:9464", "127.0.0.1:65536", "http://127.0.0.1:9464", ":9464"])(
+  "METRICS_LISTEN=%s is a fault",
+  (text) => {
+    expect(faultsOf({ METRICS_LISTEN: text })).toEqual([
+      `METRICS_LISTEN is "${text}": it must be an address and a port such as 127.0.0.1:9464 or [::1]:9464`,
+    ]);
+  },
+);
+
+test("names with values may be percent-encoded, and have blanks around them", () => {
+  const { OTEL_RESOURCE_ATTRIBUTES: attributes } = configOf({
+    OTEL_RESOURCE_ATTRIBUTES: "a=1, b.c = x%2Cy ,d=",
+  });
+  expect(attributes).toEqual({ a: "1", "b.c": "x,y", d: "" });
+});
+
+test.each(["a", "=x", "a=%", "a=1,,b=2"])("OTEL_RESOURCE_ATTRIBUTES=%s is a fault", (text) => {
+  expect(faultsOf({ OTEL_RESOURCE_ATTRIBUTES: text })).toHaveLength(1);
+});
+
+test.each([
+  ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"],
+  ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@collector:4318"],
+  ["OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"],
+  ["OTEL_TRACES_SAMPLER", "jaeger_remote"],
+  ["OTEL_TRACES_SAMPLER_ARG", "1.5"],
+  ["OTEL_TRACES_SAMPLER_ARG", "-1"],
+])("%s=%s is a fault", (name, text) => {
+  const faults = faultsOf({ [name]: text });
+  expect(faults).toHaveLength(1);
+  expect(faults[0]).not.toContain("secret");
+});
+
+test("a collector's URL keeps its path", () => {
+  const url = "https://otel.example/otlp";
+  expect(configOf({ OTEL_EXPORTER_OTLP_ENDPOINT: url }).OTEL_EXPORTER_OTLP_ENDPOINT).toBe(url);
+});
