@@ -39,7 +39,9 @@ export function startCollector(): Collector {
     port: 0,
     idleTimeout: 0,
     async fetch(request) {
-      const body = await request.bytes();
+      const sent = new Uint8Array(await request.arrayBuffer());
+      const isPacked = request.headers.get("content-encoding") === "gzip";
+      const body = isPacked ? Bun.gunzipSync(sent) : sent;
       exports.push({ path: new URL(request.url).pathname, headers: request.headers });
       const response = await how();
       if (response.ok) spans.push(...readRequest(body));
