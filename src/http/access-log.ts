@@ -2,8 +2,7 @@
 import { type Problem, problems } from "../errors.ts";
 import type { Log, LogFields } from "../log.ts";
 import type { ServedRequest, WrittenTrail } from "../observer.ts";
-import type { Call } from "./call.ts";
-import type { OnServed } from "./server.ts";
+import type { Call, OnServed } from "./call.ts";
 
 interface AccessLogOptions {
   readonly log: Log;

@@ -4,7 +4,7 @@ import type { Ticket } from "../core/admission.ts";
 import type { Problem } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { RequestTrace } from "../monitoring/tracing.ts";
-import type { Trail, WrittenTrail } from "../observer.ts";
+import type { ServedRequest, Trail, WrittenTrail } from "../observer.ts";
 import type { Spool } from "../store/downloads.ts";
 import { createTrail } from "./trail.ts";
 
@@ -42,6 +42,9 @@ export interface Call {
 
 /** The calls under way, by their request. */
 export type Calls = WeakMap<Request, Call>;
+
+/** Takes note of a call that has its answer; `path` is the one that was asked for. */
+export type OnServed = (served: ServedRequest, call: Call, path: string) => void;
 
 /** Begins a call; the client's own request id is taken when it is a plain token. */
 export function beginCall(

@@ -7,7 +7,7 @@ import type { Tracing } from "../monitoring/tracing.ts";
 import type { ServedRequest } from "../observer.ts";
 import { isProbe } from "./access-log.ts";
 import type { App } from "./app.ts";
-import { beginCall, type Call, type Calls, endCall, serverTiming } from "./call.ts";
+import { beginCall, type Call, type Calls, endCall, type OnServed, serverTiming } from "./call.ts";
 import { createDescriptorWatch } from "./descriptor-watch.ts";
 import { handOver } from "./hand-over.ts";
 import { hearOut } from "./hear-out.ts";
@@ -30,9 +30,6 @@ export interface HttpServerOptions {
   /** Undefined where nobody collects traces. */
   readonly tracing?: Pick<Tracing, "begin"> | undefined;
 }
-
-/** Takes note of a request; `path` is the one that was asked for. */
-export type OnServed = (served: ServedRequest, call: Call, path: string) => void;
 
 /** A call that has its answer. */
 interface Served {

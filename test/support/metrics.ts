@@ -32,7 +32,7 @@ export async function scrape(
 }
 
 /** Takes an exposition apart, whichever of the two formats it has. */
-export function parseExposition(text: string): Scraped {
+function parseExposition(text: string): Scraped {
   const samples = text.split("\n").flatMap((line) => {
     const [, name, labels = "", value] = /^([a-z_:]\w*)(?:\{(.*)\})? (\S+)$/.exec(line) ?? [];
     if (name === undefined) return [];
