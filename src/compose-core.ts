@@ -18,6 +18,7 @@ import type { HubCacheVariables } from "./models/hub-cache.ts";
 import { installedModel } from "./models/installed-model.ts";
 import { createSyntheticSupply, createWeightsSupply } from "./models/weights-supply.ts";
 import { parseFetchAllow } from "./net/fetch-allow.ts";
+import type { Observer } from "./observer.ts";
 import { createAcquire } from "./sources/source.ts";
 import { createUrlSource } from "./sources/url.ts";
 import type { Credentials } from "./store/credentials.ts";
@@ -40,6 +41,8 @@ export interface Surroundings {
    */
   readonly prepareThreads: () => void;
   readonly log: Log;
+  /** Log lines that nobody read in time, since the process began. */
+  readonly droppedLogLines: () => number;
   /** Called when a worker is lost for good: the process must drain and restart. */
   readonly onWorkerLost: (cause: Error) => void;
 }
@@ -50,6 +53,8 @@ interface Serving {
   readonly sharePlaces?: number;
   /** What knows the vectors that were made before; undefined where none are kept. */
   readonly recall?: Recall | undefined;
+  /** Takes note of the work. */
+  readonly observer?: Observer;
 }
 
 /**
@@ -60,7 +65,7 @@ interface Serving {
 export function composeCore(
   config: Config,
   surroundings: Surroundings,
-  { sharePlaces = Number.POSITIVE_INFINITY, recall }: Serving = {},
+  { sharePlaces = Number.POSITIVE_INFINITY, recall, observer }: Serving = {},
 ) {
   const { MAX_IMAGE_BYTES: maxImageBytes, FETCH_TIMEOUT_MS: fetchTimeoutMs } = config;
   const allow = parseFetchAllow(config.FETCH_ALLOW);
@@ -71,8 +76,8 @@ export function composeCore(
     directory: surroundings.folders.downloads,
     minFreeBytes: config.DOWNLOADS_MIN_FREE_BYTES,
   });
-  const { batcher, clip, workerCount } = composeLocalModel(config, surroundings);
-  const hosted = composeHostedModel(config, surroundings, batcher);
+  const { batcher, clip, workerCount } = composeLocalModel(config, surroundings, observer);
+  const hosted = composeHostedModel(config, surroundings, { batcher, observer });
   const asking = createShare({ places: sharePlaces, whom: "NVIDIA", now });
   const backends = [joinedBackend(clip), sharedBackend(joinedBackend(hosted), asking)];
   const requestTimeoutMs = config.REQUEST_TIMEOUT_MS;
@@ -96,7 +101,7 @@ export function composeCore(
 }
 
 /** CLIP and the workers that it shares with whoever needs an image decoded. */
-function composeLocalModel(config: Config, surroundings: Surroundings) {
+function composeLocalModel(config: Config, surroundings: Surroundings, observer?: Observer) {
   const { cores, log, ...rest } = surroundings;
   const workerCount = Math.min(config.WORKERS || limits.maxDefaultWorkers, cores);
   const batcher = createBatcher({
@@ -108,6 +113,7 @@ function composeLocalModel(config: Config, surroundings: Surroundings) {
     writeModelTimeoutMs: limits.writeModelTimeoutMs,
     pingTimeoutMs: limits.pingTimeoutMs,
     onWorkerLost: rest.onWorkerLost,
+    observer,
     log,
   });
   const { architecture, preprocessing } = catalog[config.CLIP_MODEL];
@@ -126,7 +132,11 @@ function composeLocalModel(config: Config, surroundings: Surroundings) {
 }
 
 /** NV-DINOv2, behind the proxy where there is one. */
-function composeHostedModel(config: Config, surroundings: Surroundings, batcher: Batcher) {
+function composeHostedModel(
+  config: Config,
+  surroundings: Surroundings,
+  { batcher, observer }: { readonly batcher: Batcher; readonly observer: Observer | undefined },
+) {
   const { NVIDIA_BASE_URL: baseUrl } = config;
   return createNvDinov2({
     apiKey: surroundings.secrets.nvidiaApiKey,
@@ -135,6 +145,7 @@ function composeHostedModel(config: Config, surroundings: Surroundings, batcher:
     proxy: proxyOf(config),
     prepare: (terms, maxBase64Chars) => batcher.prepareUpstream(terms, maxBase64Chars),
     log: surroundings.log,
+    observer,
   });
 }
 

@@ -4,6 +4,7 @@ import type { Batcher } from "./backends/batcher.ts";
 import { processClock } from "./backends/clock.ts";
 import type { WorkerFiles } from "./backends/pool.ts";
 import { composeCore, type Surroundings } from "./compose-core.ts";
+import { composeMonitoring } from "./compose-monitoring.ts";
 import type { Config } from "./config.ts";
 import { createAdmission } from "./core/admission.ts";
 import { createLookUp } from "./core/look-up.ts";
@@ -38,33 +39,36 @@ import { type Retention, startRetention } from "./store/retention.ts";
 export function composeService(config: Config, surroundings: Surroundings): Service {
   const { log } = surroundings;
   const memory = composeMemory(config, surroundings);
+  const monitoring = composeMonitoring(config, surroundings, {
+    lifecycle: () => lifecycle,
+    backends: () => embedder.backends,
+    admission: () => admission,
+    batcher: () => batcher,
+  });
   const { embedder, textEmbedder, batcher, clip, downloads } = composeCore(config, surroundings, {
     sharePlaces: shareOf(config.QUEUE_LIMIT),
     recall: memory?.recall,
+    observer: monitoring.observer,
   });
   const admission = composeAdmission(config, batcher);
   const calls = new WeakMap<Request, Call>();
   const lifecycle: Lifecycle = { isDraining: false, isHandingOver: false };
-  const sizes = { maxBodyBytes: config.MAX_BODY_BYTES, maxImageBytes: config.MAX_IMAGE_BYTES };
   const jsonParser = composeJsonParser(surroundings.workerFiles);
   const trustedProxies = parseTrustedProxies(config.TRUSTED_PROXIES);
-  const parts = { calls, admission, trustedProxies, downloads, jsonParser };
-  const readers = createReaders({ ...parts, ...sizes });
-  const corsOrigins = config.CORS_ORIGINS;
-  const { apiKeys } = surroundings.secrets;
+  const readers = createReaders({
+    ...{ calls, admission, trustedProxies, downloads, jsonParser },
+    ...{ maxBodyBytes: config.MAX_BODY_BYTES, maxImageBytes: config.MAX_IMAGE_BYTES },
+  });
   const app = createApp({
-    embedder,
-    textEmbedder,
+    ...{ embedder, textEmbedder, calls, readers, lifecycle },
     comparer: createComparer({ embedder, textEmbedder }),
     lookUp: createLookUp({ backends: embedder.backends, recall: memory?.recall }),
-    calls,
-    readers,
-    lifecycle,
-    corsOrigins,
-    apiKeys,
+    corsOrigins: config.CORS_ORIGINS,
+    apiKeys: surroundings.secrets.apiKeys,
     hostGuard: createHostGuard(config.HOST, trustedProxies),
     rateGuard: composeRateGuard(config, trustedProxies),
     localModel: clip.id,
+    metrics: monitoring.metricsAtPort,
   });
   const stopping = new AbortController();
   let areThreadsPrepared = false;
@@ -73,15 +77,20 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
   return {
     openApi: app.openApi,
     listen: async ({ takesOver, signal } = { takesOver: false, signal: stopping.signal }) => {
-      warnOfAccess(config.HOST, surroundings.secrets, log);
-      await prepareDownloads(downloads, surroundings);
+      await prepareToListen(config.HOST, downloads, surroundings);
+      const told = await monitoring.open(takesOver);
       signal.throwIfAborted();
       const address = { hostname: config.HOST, port: config.PORT, takesOver };
-      server = startHttpServer({ app, calls, lifecycle, log, ...address });
+      server = startHttpServer({ app, calls, lifecycle, log, ...told, ...address });
       retention = composeRetention(config, surroundings);
       return server.url;
     },
-    handOver: async () => (await server?.handOver()) ?? false,
+    handOver: async () => {
+      monitoring.handOver();
+      const isDone = (await server?.handOver()) ?? false;
+      if (!isDone && !lifecycle.isDraining) monitoring.goOn();
+      return isDone;
+    },
     load: async (keepsTrying = true) => {
       if (!areThreadsPrepared) surroundings.prepareThreads();
       areThreadsPrepared = true;
@@ -94,10 +103,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
       batcher.checkWorkers();
       server?.checkDescriptors();
     },
-    reload: async () => {
-      reloadSecrets(surroundings.secrets, log);
-      warnOfAccess(config.HOST, surroundings.secrets, log);
-    },
+    reload: async () => reloadSecrets(config.HOST, surroundings.secrets, log),
     stop: async () => {
       lifecycle.isDraining = true;
       stopping.abort();
@@ -105,6 +111,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
       const isDone = (await server?.stop(limits.drainTimeoutMs)) ?? true;
       if (!isDone) log.warn("requests were still under way at the deadline, and are cut");
       await server?.close();
+      await monitoring.close();
       await jsonParser.close();
       await batcher.close();
       await memory?.close();
@@ -113,7 +120,9 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
 }
 
 /** @throws Error with one sentence where images cannot be kept. */
-async function prepareDownloads(downloads: Downloads, { folders, log }: Surroundings) {
+async function prepareToListen(host: string, downloads: Downloads, surroundings: Surroundings) {
+  const { folders, secrets, log } = surroundings;
+  warnOfAccess(host, secrets, log);
   try {
     await downloads.prepare();
     if (await downloads.hasRoom()) return;
@@ -212,7 +221,12 @@ function warnOfAccess(host: string, { apiKeys }: Credentials, log: Log): void {
 }
 
 /** What is known of a secret goes into the log, the secret itself never. */
-function reloadSecrets(secrets: Credentials, log: Log): void {
+function reloadSecrets(host: string, secrets: Credentials, log: Log): void {
+  tellReloaded(secrets, log);
+  warnOfAccess(host, secrets, log);
+}
+
+function tellReloaded(secrets: Credentials, log: Log): void {
   const { reread, faults } = secrets.reload();
   for (const fault of faults) log.error(fault);
   if (reread.length + faults.length === 0) {

@@ -7,12 +7,16 @@ import manifest from "../models/manifest.json" with { type: "json" };
 import {
   choice,
   duration,
+  httpUrl,
   integer,
   key,
   list,
+  listenAddress,
   origin,
+  pairs,
   proxy,
   rate,
+  ratio,
   type Setting,
   text,
   toggle,
@@ -147,6 +151,9 @@ export const settings = {
   RATE_LIMIT: rate({
     doc: "How often one client may ask for vectors: `10/s`, `100/m` or `5000/h`, each of them at once if it likes; then 429. A client is an API key; without keys an IPv4 address or an IPv6 /64.",
   }),
+  METRICS_LISTEN: listenAddress({
+    doc: "Address and port such as `127.0.0.1:9464` where `/metrics` is served instead of at `PORT`, and without a key.",
+  }),
   TRUSTED_PROXIES: list({
     fallback: [],
     each: /^[0-9A-Fa-f.:/]+$/,
@@ -217,6 +224,51 @@ export const settings = {
     of: ["auto", "json", "text", "journal"],
     fallback: "auto",
     doc: "`auto` writes text on a terminal, `journal` (text with a priority) under systemd, and JSON elsewhere.",
+  }),
+  LOG_HEALTH_SAMPLE: integer({
+    fallback: 0,
+    min: 0,
+    max: 1_000_000,
+    doc: "One in so many requests for `/livez`, `/readyz` and `/metrics` is logged, beside each whose status is another than the one before; 0: only those.",
+  }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: httpUrl({
+    doc: "OpenTelemetry collector that traces go to, at its path `/v1/traces`. Never through `HTTPS_PROXY`.",
+  }),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: httpUrl({
+    doc: "The same as a whole URL; it goes before the other.",
+  }),
+  OTEL_EXPORTER_OTLP_PROTOCOL: choice({
+    of: ["http/protobuf"],
+    fallback: "http/protobuf",
+    doc: "What the collector is spoken to in.",
+  }),
+  OTEL_EXPORTER_OTLP_HEADERS: pairs(
+    { doc: "Headers for the collector, `name=value` separated by commas." },
+    { secret: true },
+  ),
+  OTEL_SERVICE_NAME: text({ fallback: "imagesvc", doc: "What the service is called in traces." }),
+  OTEL_RESOURCE_ATTRIBUTES: pairs({
+    doc: "What else is said of it there, such as `deployment.environment.name=production`.",
+  }),
+  OTEL_TRACES_SAMPLER: choice({
+    of: [
+      "always_on",
+      "always_off",
+      "traceidratio",
+      "parentbased_always_on",
+      "parentbased_always_off",
+      "parentbased_traceidratio",
+    ],
+    fallback: "parentbased_always_on",
+    doc: "Which requests are traced; `parentbased_…`: as the client's `traceparent` says, where it sends one.",
+  }),
+  OTEL_TRACES_SAMPLER_ARG: ratio({
+    fallback: 1,
+    doc: "Share of the requests that `…traceidratio` traces, from 0 to 1.",
+  }),
+  OTEL_SDK_DISABLED: toggle({
+    fallback: false,
+    doc: "`true`: nothing is traced, whatever else is set.",
   }),
 } as const satisfies Record<string, Setting<unknown>>;
 

@@ -134,6 +134,14 @@ export const limits = {
   predecessorTimeoutMs: 5_000,
   /** How often it is looked whether they are gone. */
   handOverPollMs: 250,
+  /** Spans that wait for a collector; beyond it they are dropped. */
+  maxQueuedSpans: 2048,
+  /** Stages of one request that become spans. */
+  maxStageSpans: 100,
+  /** Longest time that a collector may take for a batch of spans, retries included. */
+  traceExportTimeoutMs: 10_000,
+  /** Longest wait for the last spans to be sent before the process ends. */
+  traceFlushTimeoutMs: 2_000,
   /** How long the rest of a refused body is read and thrown away. */
   hearOutTimeoutMs: 1_000,
 } as const;

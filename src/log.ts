@@ -45,18 +45,27 @@ interface LineWriterOptions {
   readonly onResumed: (dropped: number) => void;
 }
 
+/** Writes lines, or drops them. */
+interface LineWriter {
+  readonly write: (line: string) => void;
+  /** How many were dropped since it was made. */
+  readonly dropped: () => number;
+}
+
 /**
  * Makes a writer of lines that drops them while whoever reads takes too few: a stream holds in memory what a
  * full pipe does not take. Bun tells of such lines only when the last of them is written, so that a reader that is
  * merely slow loses lines until it has caught up.
  */
-export function createLineWriter(options: LineWriterOptions): (line: string) => void {
+export function createLineWriter(options: LineWriterOptions): LineWriter {
   const { write, maxHeldBytes, onResumed } = options;
   let heldBytes = 0;
   let dropped = 0;
-  return (line) => {
+  let droppedEver = 0;
+  function writeLine(line: string): void {
     if (dropped > 0 || heldBytes >= maxHeldBytes) {
       dropped += 1;
+      droppedEver += 1;
       return;
     }
     const bytes = Buffer.byteLength(line);
@@ -68,7 +77,8 @@ export function createLineWriter(options: LineWriterOptions): (line: string) => 
       dropped = 0;
       onResumed(count);
     });
-  };
+  }
+  return { write: writeLine, dropped: () => droppedEver };
 }
 
 /** Where a log goes, as far as it decides about the format. */

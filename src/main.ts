@@ -100,12 +100,12 @@ async function run(
 ): Promise<number> {
   const { config, faults } = readSettings(environment, flags, commands[command].settings);
   if (faults.length > 0 && command !== "doctor") return wrongSettings(faults);
-  const log = openLog(config, environment);
+  const { log, droppedLogLines } = openLog(config, environment);
   const place = { environment, temporary: tmpdir(), userId: process.getuid?.() ?? 0 };
   const folders = foldersOf(config, place);
   const interrupted = command === "serve" ? new AbortController().signal : abortOnSignals();
   try {
-    const said = { print, tell, startProgress: progressOnStderr(), log };
+    const said = { print, tell, startProgress: progressOnStderr(), log, droppedLogLines };
     const given = { operands, options, flags, config, environment };
     const call = { ...given, folders, interrupted, ...said };
     return await runs[command](call, faults);
@@ -133,14 +133,15 @@ function readSettings(...given: Parameters<typeof parseConfig>) {
 }
 
 /** What the parts of a service need of this process. */
-function surround({ config, environment, folders, log }: CommandCall, given: Given): Surroundings {
+function surround(call: CommandCall, given: Given): Surroundings {
+  const { config, environment, folders, log, droppedLogLines } = call;
   const secrets = openCredentials(config, environment["CREDENTIALS_DIRECTORY"]);
   const here = { cores: availableParallelism(), folders, hubCaches: environment, workerFiles };
   const prepareThreads = () => {
     const native = loadNativeLibraries({ cacheDir: folders.cache, nativeDir: config.NATIVE_DIR });
     log.debug("native libraries loaded", { how: describeNativeLoad(native) });
   };
-  return { ...given, ...here, prepareThreads, secrets, log };
+  return { ...given, ...here, prepareThreads, secrets, log, droppedLogLines };
 }
 
 /** The core for a command that is about to use it. */
@@ -234,8 +235,13 @@ function tell(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
-function openLog({ LOG_LEVEL: level, LOG_FORMAT }: Config, environment: Environment): Log {
-  const log = createLog({
+function openLog({ LOG_LEVEL: level, LOG_FORMAT }: Config, environment: Environment) {
+  const lines = createLineWriter({
+    write: (line, written) => process.stderr.write(line, written),
+    maxHeldBytes: limits.maxHeldLogBytes,
+    onResumed: (dropped) => log.error("log lines were dropped: nobody read them", { dropped }),
+  });
+  const log: Log = createLog({
     level,
     format: chooseFormat(LOG_FORMAT, {
       journalStream: environment["JOURNAL_STREAM"],
@@ -243,14 +249,10 @@ function openLog({ LOG_LEVEL: level, LOG_FORMAT }: Config, environment: Environm
       isTerminal: process.stderr.isTTY,
       noColor: environment["NO_COLOR"],
     }),
-    write: createLineWriter({
-      write: (line, written) => process.stderr.write(line, written),
-      maxHeldBytes: limits.maxHeldLogBytes,
-      onResumed: (dropped) => log.error("log lines were dropped: nobody read them", { dropped }),
-    }),
+    write: lines.write,
     now: () => new Date(),
   });
-  return log;
+  return { log, droppedLogLines: lines.dropped };
 }
 
 /** Undefined where the descriptor was closed before the start. */

@@ -72,6 +72,26 @@ export function rate(row: Pick<Row<RateLimit>, "doc">) {
   });
 }
 
+/** Where a listener of its own listens. */
+export interface ListenAddress {
+  /** A name or an address; IPv6 without its brackets. */
+  readonly hostname: string;
+  readonly port: number;
+}
+
+/** An address with a port, such as `127.0.0.1:9464`; undefined for none. */
+export function listenAddress(row: Pick<Row<ListenAddress>, "doc">) {
+  const allowed = "an address and a port such as 127.0.0.1:9464 or [::1]:9464";
+  const none = { doc: row.doc, fallback: undefined, shownDefault: "none" };
+  return setting<ListenAddress | undefined>(none, (input) => {
+    const [, ipv6, name, digits] =
+      /^(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})$/.exec(input) ?? [];
+    const hostname = ipv6 ?? name;
+    const port = Number(digits);
+    return hostname !== undefined && port < 65_536 ? { value: { hostname, port } } : { allowed };
+  });
+}
+
 /** Any text. */
 export function text(row: Row<string>, options: { readonly secret?: boolean } = {}) {
   return setting<string>(row, (value) => ({ value }), options.secret ?? false);
@@ -118,6 +138,44 @@ export function list(
       .map((part) => part.trim())
       .filter((part) => part !== "");
     return value.every((part) => row.each.test(part)) ? { value } : { allowed: row.allowed };
+  });
+}
+
+/** A share from 0 to 1. */
+export function ratio(row: Row<number>) {
+  return setting<number>(row, (input) => {
+    const value = /^\d*\.?\d+$/.test(input) ? Number(input) : Number.NaN;
+    return value <= 1 ? { value } : { allowed: "a number from 0 to 1" };
+  });
+}
+
+/** Names with their values, `name=value` separated by commas; values may be percent-encoded. */
+export function pairs(row: Pick<Row<unknown>, "doc">, options: { readonly secret?: boolean } = {}) {
+  const allowed = "name=value, separated by commas, values percent-encoded where need be";
+  const none = { doc: row.doc, fallback: {}, shownDefault: "none" };
+  const parse = (input: string): Parsed<Readonly<Record<string, string>>> => {
+    const entries = input.split(",").map((pair) => /^\s*([^\s=]+)\s*=\s*(.*?)\s*$/.exec(pair));
+    try {
+      const decoded = entries.flatMap((entry) =>
+        entry === null ? [] : [[entry[1] ?? "", decodeURIComponent(entry[2] ?? "")] as const],
+      );
+      return decoded.length === entries.length
+        ? { value: Object.fromEntries(decoded) }
+        : { allowed };
+    } catch {
+      return { allowed };
+    }
+  };
+  return setting<Readonly<Record<string, string>>>(none, parse, options.secret ?? false);
+}
+
+/** An http(s) URL, without user name and password; empty where there is none. */
+export function httpUrl(row: Pick<Row<string>, "doc">) {
+  const allowed = "a URL such as http://127.0.0.1:4318, without user name or password";
+  return setting<string>({ ...row, fallback: "", shownDefault: "none" }, (input) => {
+    if (!URL.canParse(input)) return { allowed };
+    const { protocol, username, password, href } = new URL(input);
+    return /^https?:$/.test(protocol) && username + password === "" ? { value: href } : { allowed };
   });
 }
 

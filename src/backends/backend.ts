@@ -1,5 +1,6 @@
 /** The contract between the core and whatever turns an image into a vector. */
 import type { Problem } from "../errors.ts";
+import type { Stage } from "../observer.ts";
 import type { InputKind } from "./job.ts";
 import type { ImageBytes, ImageFacts } from "./protocol.ts";
 
@@ -12,9 +13,7 @@ export type BackendState =
   | { readonly kind: "unavailable"; readonly why: string; readonly retryAfterS?: number };
 
 /** Milliseconds by stage, for `Server-Timing`. */
-export type StageTimings = Partial<
-  Record<"fetch" | "cache" | "decode" | "queue" | "infer" | "upstream", number>
->;
+export type StageTimings = Partial<Record<Stage, number>>;
 
 export interface EmbedJob {
   /** Given away: `memory` bytes come back in the outcome. */
@@ -25,6 +24,8 @@ export interface EmbedJob {
   readonly caller?: object;
   /** `performance.now()` by which the outcome must be there. */
   readonly deadline: number;
+  /** W3C trace context of the request, for calls of others on its behalf. */
+  readonly traceparent?: string | undefined;
 }
 
 /** What a request is about to ask for. */

@@ -4,6 +4,7 @@
  * do images and texts on the worker that takes both.
  */
 import { Problem } from "../errors.ts";
+import type { Observer } from "../observer.ts";
 import type { Demand } from "./backend.ts";
 import { inTime } from "./deadline.ts";
 import { createForecast } from "./forecast.ts";
@@ -36,6 +37,8 @@ export interface BatcherOptions extends Omit<SeatOptions, "worker" | "onChange">
   readonly maxBatch: number;
   /** ms; writing a model that takes longer hangs. */
   readonly writeModelTimeoutMs: number;
+  /** Takes note of every task. */
+  readonly observer?: Pick<Observer, "batchRun"> | undefined;
 }
 
 /** An outcome and the ms that its job waited for a worker. */
@@ -74,6 +77,8 @@ export interface Batcher {
   checkWorkers(): void;
   /** Jobs that wait for a worker. */
   waiting(): number;
+  /** How many workers there are that do not hang, and how many of them are at something. */
+  workers(): { readonly total: number; readonly busy: number };
   /** ms until all that waits would be begun, from the rates measured so far. */
   expectedWaitMs(kind: InputKind): number;
   /** The problem `overloaded` of a demand that cannot be met in time, or not without making others late. */
@@ -84,6 +89,9 @@ export interface Batcher {
 
 /** How much longer than the inference a task takes at most, its way to the thread and back included: more is loading. */
 const maxDetour = 2;
+
+/** What a task with such jobs is called by whoever counts them. */
+const batchKinds = { embed: "image", "embed-text": "text", prepare: "prepare" } as const;
 
 /** Makes the queue and puts the workers behind it. */
 export function createBatcher(options: BatcherOptions): Batcher {
@@ -117,6 +125,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
       throw error;
     } finally {
       end(tookMs);
+      options.observer?.batchRun(batchKinds[jobs[0]?.kind ?? "embed"], jobs.length);
     }
   }
 
@@ -160,6 +169,10 @@ export function createBatcher(options: BatcherOptions): Batcher {
       for (const seat of seats) seat.check();
     },
     waiting: () => queue.size(),
+    workers: () => {
+      const here = seats.filter((seat) => !seat.isLost());
+      return { total: here.length, busy: here.filter((seat) => !seat.isFree()).length };
+    },
     expectedWaitMs: forecast.waitMs,
     refusal: forecast.refusal,
     close: async () => {

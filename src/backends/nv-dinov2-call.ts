@@ -32,6 +32,8 @@ export interface Question {
   readonly key: string;
   /** Of an earlier call that NVIDIA has not answered yet: asked for again instead of paid for twice. */
   readonly requestId: string | undefined;
+  /** W3C trace context that is handed on. */
+  readonly traceparent?: string | undefined;
 }
 
 /** How a call ended; `late` when the deadline came before the result. */
@@ -51,7 +53,7 @@ export function createCall({ baseUrl, proxy, clock, wallClock }: CallOptions): C
   const statusUrl = new URL("/v2/nvcf/pexec/status/", baseUrl ?? "https://api.nvcf.nvidia.com");
 
   async function exchange(
-    { image, mime, key }: Question,
+    { image, mime, key, traceparent }: Question,
     requestId: string | undefined,
     { signal, deadline }: Audience,
   ): Promise<Answer | { readonly failure: string }> {
@@ -62,10 +64,10 @@ export function createCall({ baseUrl, proxy, clock, wallClock }: CallOptions): C
       const response = await fetch(url, {
         method: polls ? "GET" : "POST",
         headers: {
-          Authorization: `Bearer ${key}`,
-          Accept: "application/json",
+          ...{ Authorization: `Bearer ${key}`, Accept: "application/json" },
           "NVCF-POLL-SECONDS": String(Math.min(maxHoldS, Math.max(1, leftS))),
           ...(polls ? {} : { "Content-Type": "application/json" }),
+          ...(traceparent && { traceparent }),
         },
         // A redirect would carry the key wherever it points.
         redirect: "manual",

@@ -1,11 +1,18 @@
 /** Asks NVIDIA for embeddings: what all calls share is their quota, their faults and their retries. */
 import { Problem } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { Observer } from "../observer.ts";
 import type { Embedding } from "./backend.ts";
 import { createCircuitBreaker } from "./circuit-breaker.ts";
 import type { Clock } from "./clock.ts";
 import type { Audience } from "./joined-work.ts";
-import { type CallEnd, type CallOptions, createCall, type Question } from "./nv-dinov2-call.ts";
+import {
+  type Call,
+  type CallEnd,
+  type CallOptions,
+  createCall,
+  type Question,
+} from "./nv-dinov2-call.ts";
 import { createQuotaPacer, type Turn } from "./quota-pacer.ts";
 import { createStartQuota } from "./start-quota.ts";
 
@@ -13,6 +20,7 @@ interface ClientOptions extends CallOptions {
   /** Requests that the key may make in any minute. */
   readonly requestsPerMinute: number;
   readonly log: Log;
+  readonly observer?: Observer | undefined;
   readonly clock: Clock;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -41,8 +49,8 @@ const probeIntervalMs = 60_000;
  * deadline and no abort, its breaker cannot say when it closes, and neither takes a clock.
  */
 export function createNvDinov2Client(options: ClientOptions): NvDinov2Client {
-  const { requestsPerMinute, log, clock, random } = options;
-  const call = createCall(options);
+  const { requestsPerMinute, log, observer, clock, random } = options;
+  const call = observedCall(options);
   const breaker = createCircuitBreaker({ probeIntervalMs, now: clock.now });
   const quota = createStartQuota({ maxStarts: requestsPerMinute, windowMs: 60_000, random });
   const pacer = createQuotaPacer({ quota, maxConcurrent, maxWaiting, clock });
@@ -50,8 +58,10 @@ export function createNvDinov2Client(options: ClientOptions): NvDinov2Client {
   async function ask(question: Omit<Question, "requestId">, audience: Audience) {
     let requestId: string | undefined;
     for (let retries = 0; ; retries++) {
+      const askedAt = clock.now();
       const turn = breaker.refusal(question.key) ?? (await pacer.turn(audience));
       if (turn instanceof Problem) return turn;
+      observer?.quotaWaited(clock.now() - askedAt);
       const { end, result } = await attempt({ ...question, requestId }, audience, turn, retries);
       const delayMs = firstRetryMs * 2 ** retries * (0.5 + random() / 2);
       const hasTime = clock.now() + delayMs < audience.deadline();
@@ -79,12 +89,16 @@ export function createNvDinov2Client(options: ClientOptions): NvDinov2Client {
   function conclude(end: CallEnd, key: string, turn: Turn): Embedding | Problem {
     if (end.kind === "fault") {
       const problem = breaker.trip(end.fault, key);
+      observer?.breakerTurned(true);
       pacer.refuseWaiting(problem);
       return problem;
     }
     // The others show that the key and the model are all right.
     const tellsNothing = end.kind === "transient" || end.kind === "late";
-    if (!tellsNothing && breaker.reset()) log.info("nv-dinov2 serves again");
+    if (!tellsNothing && breaker.reset()) {
+      observer?.breakerTurned(false);
+      log.info("nv-dinov2 serves again");
+    }
     switch (end.kind) {
       case "embedding":
         pacer.speedUp();
@@ -116,6 +130,18 @@ export function createNvDinov2Client(options: ClientOptions): NvDinov2Client {
     ask,
     fault: (key) => breaker.fault(key)?.detail,
     refusal: (key, images, deadline) => breaker.refusal(key) ?? pacer.refusal(images, deadline),
+  };
+}
+
+/** Makes the function that calls, and tells of every call. */
+function observedCall(options: ClientOptions): Call {
+  const { observer, clock } = options;
+  const call = createCall(options);
+  return async (question, audience) => {
+    const startedAt = clock.now();
+    const end = await call(question, audience);
+    observer?.upstreamCalled(end.kind, clock.now() - startedAt);
+    return end;
   };
 }
 

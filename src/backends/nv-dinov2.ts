@@ -1,6 +1,7 @@
 /** NV-DINOv2, hosted by NVIDIA. It costs money and quota: the same bytes are asked for once at a time. */
 import { Problem } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { Observer } from "../observer.ts";
 import type { BackendOutcome, Embedding, EmbedJob, ImageBackend } from "./backend.ts";
 import type { Queued } from "./batcher.ts";
 import { type Clock, processClock } from "./clock.ts";
@@ -20,6 +21,8 @@ export interface NvDinov2Options extends Pick<CallOptions, "baseUrl" | "proxy"> 
    */
   readonly prepare: (job: EmbedJob, maxBase64Chars: number) => Promise<Queued<PreparedOutcome>>;
   readonly log: Log;
+  /** Takes note of every call. */
+  readonly observer?: Observer | undefined;
   /** Requests that the key may make in any minute; a free one about 40. */
   readonly requestsPerMinute: number;
   readonly clock?: Clock;
@@ -42,6 +45,7 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
     proxy: options.proxy,
     requestsPerMinute: options.requestsPerMinute,
     log,
+    observer: options.observer,
     clock,
     wallClock: options.wallClock ?? Date.now,
     random: options.random ?? Math.random,
@@ -52,6 +56,7 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
   async function askFor(
     { facts, result }: PreparedOutcome,
     caller: Caller,
+    traceparent: string | undefined,
   ): Promise<Embedding | Problem> {
     if ("problem" in result) {
       const { code, detail, cause } = result.problem;
@@ -59,7 +64,7 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
     }
     const credential = readCredential(options.apiKey());
     if ("why" in credential) return new Problem("model-unavailable", credential.why);
-    const question = { image: result.image, mime: result.mime, key: credential.key };
+    const question = { image: result.image, mime: result.mime, key: credential.key, traceparent };
     const id = facts?.sha256 ?? crypto.randomUUID();
     const end = await join(id, caller, (audience) => client.ask(question, audience));
     if (end === "late") return new Problem("upstream-timeout", tooSlow);
@@ -71,7 +76,7 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
     const { facts, bytes, timings } = prepared;
     const { signal, deadline } = job;
     const startedAt = clock.now();
-    const result = await askFor(prepared, { signal, deadline }).catch(unexpected);
+    const result = await askFor(prepared, { signal, deadline }, job.traceparent).catch(unexpected);
     return {
       ...(facts && { facts }),
       ...(bytes && { bytes }),

@@ -25,6 +25,8 @@ export interface CommandCall {
   readonly startProgress: StartProgress;
   /** Events, on stderr. */
   readonly log: Log;
+  /** Events that nobody read in time, since the process began. */
+  readonly droppedLogLines: () => number;
   /** Aborts at the first SIGINT or SIGTERM: the command then ends soon, with 130, and leaves nothing half-done. */
   readonly interrupted: AbortSignal;
 }

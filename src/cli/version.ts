@@ -1,7 +1,5 @@
 import { cpuFeatures } from "../native/cpu-features.ts";
-import { builtIn } from "../release/built-in.ts";
-import { readFacts } from "../release/facts.ts";
-import { hostPlatform, sourceRoot } from "../release/platform.ts";
+import { ownFacts } from "../release/own-facts.ts";
 
 /**
  * What `imagesvc --version` prints: what a report of a fault must name.
@@ -9,7 +7,7 @@ import { hostPlatform, sourceRoot } from "../release/platform.ts";
  * @throws Error from source, if a native package is not installed.
  */
 export async function versionText(): Promise<string> {
-  const facts = builtIn?.facts ?? (await readFacts(sourceRoot, hostPlatform()));
+  const facts = await ownFacts();
   const features = await cpuFeatures();
   return `imagesvc ${facts.version}
 commit ${facts.commit}

@@ -48,6 +48,8 @@ export interface Admission {
    * @throws Problem `overloaded`, at once, when there would be no place for it now, or none for this client.
    */
   arrive(client: string, kinds: readonly InputKind[]): Ticket;
+  /** How many requests send their body or are in the house, and the bytes that they hold. */
+  load(): { readonly arriving: number; readonly inside: number; readonly heldBytes: number };
 }
 
 /** Makes the gate. */
@@ -95,6 +97,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
   }
 
   return {
+    load: () => ({ arriving: arriving.taken(), inside, heldBytes: memory.taken() }),
     arrive: (client, kinds) => {
       refuseAtDoor(kinds);
       let leave = arrive(client);

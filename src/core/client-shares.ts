@@ -1,6 +1,8 @@
 /** Something of which there is so much, divided among clients so that none of them can take it all. */
 
 export interface ClientShares {
+  /** How much is taken. */
+  taken(): number;
   /** Whether there is so much left at all. */
   has(amount: number): boolean;
   /** Whether this client may have so much more of what is left. */
@@ -28,6 +30,7 @@ export function createClientShares(total: number): ClientShares {
   }
 
   return {
+    taken: () => taken,
     has: (amount) => taken + amount <= total,
     isDue: (client, amount) => (held.get(client) ?? 0) + amount <= total - taken,
     take: change,

@@ -1,6 +1,7 @@
 /** The use case: texts become one embedding each, or one Problem for all. */
 import type { Demand, ImageBackend, StageTimings, TextBackend } from "../backends/backend.ts";
 import { Problem } from "../errors.ts";
+import { noteStages, type Trail } from "../observer.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
 import { findModel, listIds } from "./model-ids.ts";
 
@@ -10,6 +11,8 @@ export interface EmbedTextInput {
   readonly model: string;
   /** Whether the vectors are scaled to unit length. */
   readonly normalize: boolean;
+  /** Whose request it is, for metrics, traces and the log. */
+  readonly trail?: Trail | undefined;
 }
 
 /** What a caller gets for texts, in their order. */
@@ -63,16 +66,22 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
       const admitted = admit(model, { kind: "text", inputs: 1, deadline });
       return admitted instanceof Problem ? admitted : undefined;
     },
-    embed: async ({ texts, model, normalize }, signal, timings) => {
+    embed: async ({ texts, model, normalize, trail }, signal, timings) => {
       const deadline = performance.now() + requestTimeoutMs;
       const backend = admit(model, { kind: "text", inputs: texts.length, deadline });
       if (backend instanceof Problem) return backend;
       // When one fails, the others are nobody's any more.
       const end = new AbortController();
       const job = { signal: AbortSignal.any([signal, end.signal]), deadline };
+      const startedAt = performance.now();
+      if (texts.length > 0) trail?.noteInputs("text", texts.length);
       try {
         const embedded = await Promise.all(
-          texts.map((text) => backend.embedText({ ...job, text })),
+          texts.map(async (text) => {
+            const one = await backend.embedText({ ...job, text });
+            noteStages(trail, one.timings, { startedAt, endedAt: performance.now() });
+            return one;
+          }),
         );
         for (const one of embedded) addSlowest(timings, one.timings);
         return {

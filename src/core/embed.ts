@@ -1,6 +1,8 @@
 /** The use case: one image, however it comes, becomes one embedding or one Problem. */
 import type { BackendOutcome, ImageBackend, StageTimings } from "../backends/backend.ts";
+import type { ImageBytes } from "../backends/protocol.ts";
 import { Problem } from "../errors.ts";
+import { noteStages, type Trail } from "../observer.ts";
 import type { Acquire, ImageSource } from "../sources/source.ts";
 import { type Downloads, type SavedFile, savedFile } from "../store/downloads.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
@@ -17,6 +19,8 @@ export interface EmbedInput {
   readonly keep: boolean;
   /** Told of an image's bytes that were fetched, before they wait for a worker; may throw to refuse them. */
   readonly hold?: ((bytes: number) => void) | undefined;
+  /** Whose request it is, for metrics, traces and the log. */
+  readonly trail?: Trail | undefined;
 }
 
 /** What a caller gets for an image. */
@@ -64,17 +68,25 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
 
   async function run(
     backend: ImageBackend,
-    { source, normalize, keep, hold }: EmbedInput,
+    { source, normalize, keep, hold, trail }: EmbedInput,
     signal: AbortSignal,
     timings: StageTimings,
     deadline: number,
   ): Promise<Embedded | Problem> {
+    trail?.noteInputs(source.kind, 1);
     const acquired = await acquire(source, signal);
-    if (acquired.fetchMs !== undefined) timings.fetch = acquired.fetchMs;
+    const startedAt = performance.now();
+    const { fetchMs } = acquired;
+    if (fetchMs !== undefined) {
+      timings.fetch = fetchMs;
+      trail?.noteStage({ stage: "fetch", startedAt: startedAt - fetchMs, endedAt: startedAt });
+    }
+    trail?.noteImage({ bytes: bytesOf(source, acquired.image) });
     if (source.kind === "url" && "bytes" in acquired.image) hold?.(acquired.image.bytes.byteLength);
-    const job = { image: acquired.image, signal, deadline };
+    const job = { image: acquired.image, signal, deadline, traceparent: trail?.traceparent() };
     const outcome = await (recall ? recall.embed(backend, job) : backend.embed(job));
     Object.assign(timings, outcome.timings);
+    noteOutcome(trail, outcome, startedAt);
     signal.throwIfAborted();
     const { facts, bytes } = outcome;
     if (keep && keepDownloads && facts !== undefined) {
@@ -108,6 +120,21 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
       }
     },
   };
+}
+
+function bytesOf(source: ImageSource, image: ImageBytes): number | undefined {
+  if (source.kind === "upload") return source.part.sizeBytes;
+  return image.kind === "memory" ? image.bytes.byteLength : undefined;
+}
+
+function noteOutcome(
+  trail: Trail | undefined,
+  { facts, timings, cache }: BackendOutcome & Pick<Embedded, "cache">,
+  startedAt: number,
+): void {
+  noteStages(trail, timings, { startedAt, endedAt: performance.now() });
+  if (facts !== undefined) trail?.noteImage({ pixels: facts.width * facts.height });
+  if (cache !== undefined) trail?.noteCache(cache);
 }
 
 function toEmbedded(

@@ -14,6 +14,8 @@ export interface ComparisonInput {
   readonly model: string;
   /** As in `EmbedInput`. */
   readonly hold?: EmbedInput["hold"];
+  /** As in `EmbedInput`. */
+  readonly trail?: EmbedInput["trail"];
 }
 
 /** How well one text fits the image. */
@@ -64,12 +66,12 @@ export function createComparer({ embedder, textEmbedder }: ComparerOptions): Com
   return {
     // A model without texts is told as such.
     refusal: (model) => textEmbedder.refusal(model) ?? embedder.refusal(model),
-    compare: async ({ source, texts, model, hold }, signal, timings) => {
+    compare: async ({ source, texts, model, hold, trail }, signal, timings) => {
       const ofTexts: StageTimings = {};
       // When one half fails, the other is nobody's any more.
       const end = new AbortController();
       const either = AbortSignal.any([signal, end.signal]);
-      const asked = { model, normalize: false };
+      const asked = { model, normalize: false, trail };
       try {
         // A model without texts is refused before anything is done for the image.
         await orThrow(textEmbedder.embed({ ...asked, texts: [] }, either, {}));

@@ -11,10 +11,12 @@ import type { Lifecycle } from "./lifecycle.ts";
 import { createOpenApi } from "./openapi.ts";
 import { nothingHere, problemResponse, toProblem } from "./problem.ts";
 import type { RateGuard } from "./rate-limit.ts";
+import { createRouteFinder, type FindRoute } from "./route-finder.ts";
 import { docsRoutes } from "./routes/docs.ts";
 import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
 import { embeddingsRoutes, type LookUpRoutes } from "./routes/embeddings.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { type MetricsRoutes, metricsRoutes } from "./routes/metrics.ts";
 import { problemRoutes } from "./routes/problems.ts";
 import { type SimilarityRoutes, similarityRoutes } from "./routes/similarity.ts";
 import { uploadRoutes } from "./routes/upload.ts";
@@ -30,11 +32,14 @@ export interface AppOptions extends EmbeddingRoutes, TextRoutes, SimilarityRoute
   readonly hostGuard: HostGuard | undefined;
   /** Counts every POST; undefined where there is no limit. */
   readonly rateGuard?: RateGuard | undefined;
+  /** Undefined where metrics have a listener of their own. */
+  readonly metrics?: MetricsRoutes["metrics"] | undefined;
 }
 
 /** Makes the application. It listens to nothing by itself. */
 export function createApp(options: AppOptions) {
-  const { calls, lifecycle, embedder, corsOrigins, apiKeys, hostGuard, rateGuard } = options;
+  const { calls, lifecycle, embedder, corsOrigins, apiKeys, hostGuard, rateGuard, metrics } =
+    options;
   const api = new Elysia({ normalize: false })
     .use(uploadRoutes(options))
     .use(vectorizeRoutes(options))
@@ -49,7 +54,7 @@ export function createApp(options: AppOptions) {
     .onRequest(({ request }) => {
       hostGuard?.(request, callOf(calls, request).peerAddress());
       // The CORS plugin answers every OPTIONS.
-      if (request.method === "OPTIONS" && methodsAt(app.routes, request).length === 0) {
+      if (request.method === "OPTIONS" && methodsAt(findRoute, request).length === 0) {
         throw notFound(request, []);
       }
     })
@@ -64,7 +69,7 @@ export function createApp(options: AppOptions) {
     })
     .onError({ as: "global" }, ({ error, code, request }) => {
       const call = callOf(calls, request);
-      const allowed = code === "NOT_FOUND" ? methodsAt(app.routes, request) : [];
+      const allowed = code === "NOT_FOUND" ? methodsAt(findRoute, request) : [];
       call.problem = code === "NOT_FOUND" ? notFound(request, allowed) : toProblem(error);
       const headers = {
         ...(allowed.length > 0 && { allow: allowed.join(", ") }),
@@ -75,7 +80,9 @@ export function createApp(options: AppOptions) {
     .use(api)
     .use(problemRoutes())
     .use(docsRoutes(openApi));
-  return { fetch: app.fetch, openApi };
+  if (metrics !== undefined) app.use(metricsRoutes({ metrics }));
+  const findRoute = createRouteFinder(app.routes);
+  return { fetch: app.fetch, openApi, findRoute };
 }
 
 /** The application as the server sees it. */
@@ -107,19 +114,9 @@ function refuseForeignOrigin(request: Request, allowed: readonly string[]): void
   );
 }
 
-/** The methods that a path takes; empty for a path that does not exist. */
-function methodsAt(
-  routes: readonly { readonly method: string; readonly path: string }[],
-  request: Request,
-): readonly string[] {
-  const path = new URL(request.url).pathname.replace(/(.)\/$/, "$1");
-  const matching = routes.filter((route) => {
-    const pattern = route.path
-      .split("/")
-      .map((part) => (part.startsWith(":") ? "[^/]+" : RegExp.escape(part)));
-    return route.method !== "OPTIONS" && new RegExp(`^${pattern.join("/")}$`).test(path);
-  });
-  const methods = matching.map(({ method }) => method);
+/** The methods that a path takes, as `Allow` lists them; empty for a path that does not exist. */
+function methodsAt(findRoute: FindRoute, request: Request): readonly string[] {
+  const methods = findRoute(new URL(request.url).pathname)?.methods ?? [];
   return methods.length === 0
     ? []
     : [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"];

@@ -3,13 +3,20 @@ import type { StageTimings } from "../backends/backend.ts";
 import type { Ticket } from "../core/admission.ts";
 import type { Problem } from "../errors.ts";
 import { limits } from "../limits.ts";
+import type { RequestTrace } from "../monitoring/tracing.ts";
+import type { ServedRequest, Trail, WrittenTrail } from "../observer.ts";
 import type { Spool } from "../store/downloads.ts";
+import { createTrail } from "./trail.ts";
 
 export interface Call {
   readonly requestId: string;
   /** `performance.now()` at the request's head. */
   readonly startedAt: number;
   readonly timings: StageTimings;
+  /** What is told of its way to metrics, traces and the log. */
+  readonly trail: Trail & WrittenTrail;
+  /** Undefined where it is not traced. */
+  readonly trace: RequestTrace | undefined;
   /** Files under way: discarded when the call ends, unless they were kept. */
   readonly spools: Spool[];
   /** Place and memory, given back when the call ends. */
@@ -36,15 +43,21 @@ export interface Call {
 /** The calls under way, by their request. */
 export type Calls = WeakMap<Request, Call>;
 
+/** Takes note of a call that has its answer; `path` is the one that was asked for. */
+export type OnServed = (served: ServedRequest, call: Call, path: string) => void;
+
 /** Begins a call; the client's own request id is taken when it is a plain token. */
 export function beginCall(
   request: Request,
   { keepOpen, peerAddress }: Pick<Call, "keepOpen" | "peerAddress">,
+  trace?: RequestTrace,
 ): Call {
   return {
     requestId: ownId(request.headers.get("x-request-id")) ?? crypto.randomUUID(),
     startedAt: performance.now(),
     timings: {},
+    trail: createTrail(trace?.traceparent),
+    trace,
     keepOpen,
     spools: [],
     ticket: undefined,
@@ -55,6 +68,12 @@ export function beginCall(
     peerAddress,
     answerHeaders: new Headers(),
   };
+}
+
+/** Gives back what a call holds: files under way, place and memory. */
+export async function endCall({ spools, ticket }: Call): Promise<void> {
+  await Promise.all(spools.map((spool) => spool.discard()));
+  ticket?.release();
 }
 
 /** RFC 9110 `token` without the characters that a log or a shell could trip over. */

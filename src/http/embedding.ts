@@ -46,6 +46,7 @@ export async function embedFor(
     model: query.model ?? defaultModel,
     normalize: query.normalize ?? false,
     hold: call.ticket?.hold,
+    trail: call.trail,
   };
   const embedded = await embedder.embed(asked, request.signal, call.timings);
   if (embedded instanceof Problem) throw embedded;

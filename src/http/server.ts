@@ -1,10 +1,13 @@
 /** The listening socket: every request's begin and end, and the way to stop. */
 import type { Server } from "bun";
-import { messageOf, type Problem, problems } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Log } from "../log.ts";
+import type { Tracing } from "../monitoring/tracing.ts";
+import type { ServedRequest } from "../observer.ts";
+import { isProbe } from "./access-log.ts";
 import type { App } from "./app.ts";
-import { beginCall, type Call, type Calls, serverTiming } from "./call.ts";
+import { beginCall, type Call, type Calls, endCall, type OnServed, serverTiming } from "./call.ts";
 import { createDescriptorWatch } from "./descriptor-watch.ts";
 import { handOver } from "./hand-over.ts";
 import { hearOut } from "./hear-out.ts";
@@ -13,7 +16,7 @@ import { shareAddress, takeOverAddress } from "./listener.ts";
 import { problemResponse, toProblem } from "./problem.ts";
 
 export interface HttpServerOptions {
-  readonly app: Pick<App, "fetch">;
+  readonly app: Pick<App, "fetch" | "findRoute">;
   readonly calls: Calls;
   readonly lifecycle: Lifecycle;
   readonly hostname: string;
@@ -22,12 +25,18 @@ export interface HttpServerOptions {
   /** Whether the port is one that another instance listens on: from now on new connections come here. */
   readonly takesOver?: boolean;
   readonly log: Log;
+  /** Told of every request that has its answer, or whose client is gone. */
+  readonly onServed: OnServed;
+  /** Undefined where nobody collects traces. */
+  readonly tracing?: Pick<Tracing, "begin"> | undefined;
 }
 
 /** A call that has its answer. */
 interface Served {
   /** As the client sent it. */
   readonly method: string;
+  /** As in `ServedRequest`. */
+  readonly route: string | undefined;
   readonly request: Request;
   readonly response: Response;
   readonly call: Call;
@@ -64,28 +73,32 @@ export interface HttpServer {
  *   taken over.
  */
 export function startHttpServer(options: HttpServerOptions): HttpServer {
-  const { app, calls, lifecycle, log, takesOver = false } = options;
+  const { app, calls, lifecycle, log, tracing, onServed, takesOver = false } = options;
   let isClosing = false;
   let underWay = 0;
   let wakeIdle = () => {};
 
   async function serve(received: Request, server: Server<undefined>): Promise<Response> {
-    const call = beginCall(received, {
+    const request = toRoutable(received);
+    const path = new URL(request.url).pathname;
+    const route = app.findRoute(path)?.template;
+    const connection = {
       keepOpen: () => server.timeout(received, 0),
       peerAddress: () => server.requestIP(received)?.address,
-    });
-    const request = toRoutable(received);
+    };
+    const trace = isProbe(route) ? undefined : tracing?.begin(received.headers);
+    const call = beginCall(received, connection, trace);
     underWay += 1;
     try {
       const response = await answer(request, call);
       setHeaders(response, call, lifecycle);
-      logCall(log, { method: received.method, request, response, call, isClosing });
+      const { method } = received;
+      onServed(toServed({ method, route, request, response, call, isClosing }), call, path);
       return await hearOut(request, response);
     } finally {
       // The call's own deadlines are over: an idle connection is Bun's to close again.
       server.timeout(received, limits.idleTimeoutS);
-      await Promise.all(call.spools.map((spool) => spool.discard()));
-      call.ticket?.release();
+      await endCall(call);
       underWay -= 1;
       if (underWay === 0) wakeIdle();
     }
@@ -170,38 +183,17 @@ function toRoutable(request: Request): Request {
   return new Request(url, { method, headers, signal, ...(method === "GET" ? {} : { body }) });
 }
 
-/** One line a request, without bytes, keys or query strings. */
-function logCall(log: Log, served: Served): void {
-  const { method, request, call } = served;
-  const fields = {
-    request_id: call.requestId,
-    method,
-    path: new URL(request.url).pathname.slice(0, 200),
-    ...outcomeOf(served),
-    ms: Math.round((performance.now() - call.startedAt) * 10) / 10,
-    model: call.model,
-    key: call.apiKeyName,
-    client: call.refusedClient,
-  };
-  if ("code" in fields && fields.code === "internal-error") log.error("request", fields);
-  else if (fields.path === "/livez" || fields.path === "/readyz") log.debug("request", fields);
-  else log.info("request", fields);
-}
-
 /**
- * What a request came to. Without a connection there is no answer, so whatever failed then says nothing: the
- * client has left, or the service has cut it at its end.
+ * What is told of a request. Without a connection there is no answer: the client has left, or the service has cut
+ * it at its end.
  */
-function outcomeOf({ request, response, call: { problem }, isClosing }: Served) {
-  if (request.signal.aborted) return isClosing ? { cut: true } : { left: true };
-  const failure = problem === undefined ? {} : { code: problem.code, cause: causeOf(problem) };
-  return { status: response.status, ...failure };
-}
-
-/** What the caller does not see: the stack of a bug, the reason of a failure. */
-function causeOf(problem: Problem): string | undefined {
-  const { cause } = problem;
-  if (cause === undefined) return undefined;
-  if (!(cause instanceof Error)) return String(cause);
-  return problems[problem.code].status === 500 ? (cause.stack ?? cause.message) : cause.message;
+function toServed({ method, route, request, response, call, isClosing }: Served): ServedRequest {
+  const isGone = request.signal.aborted;
+  const { requestId, startedAt, problem, model, trail } = call;
+  return {
+    ...{ requestId, method, route, startedAt, model, trail },
+    status: isGone ? (isClosing ? "cut" : "left") : response.status,
+    code: isGone ? undefined : problem?.code,
+    endedAt: performance.now(),
+  };
 }

@@ -5,6 +5,8 @@ import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
 import { answerOf, base64Of, postJson, send } from "../support/client.ts";
 import { builtExecutable, serveReady } from "../support/executable.ts";
+import { scrape } from "../support/metrics.ts";
+import { startCollector } from "../support/otlp-collector.ts";
 import { makePng } from "../support/pictures.ts";
 import { repositoryRoot } from "../support/source-files.ts";
 import { temporaryFolder } from "../support/tiny-clip.ts";
@@ -53,6 +55,31 @@ test("alone in an empty folder it turns a picture into a vector, and leaves noth
     [],
     [],
     [],
+  ]);
+});
+
+test("it counts for Prometheus, and sends its traces packed where the standard variable says so", async () => {
+  await using collector = startCollector();
+  const OTEL = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_EXPORTER_OTLP_COMPRESSION: "gzip",
+  };
+  await using service = await serveReady({ environment: OTEL });
+  const served = { url: service.at };
+  const image_base64 = base64Of(await makePng());
+  const path = "/vectorize-image-base64?model=clip-ViT-B-32";
+  await answerOf(await postJson(served, path, { image_base64 }));
+  const { samples, sum } = await scrape(served);
+  const route = "/vectorize-image-base64";
+  expect(sum("imagesvc_http_requests_total", { route, status: "200" })).toBe(1);
+  const build = samples.find(({ name }) => name === "imagesvc_build_info");
+  expect(build?.labels).toMatchObject({ version: packageJson.version });
+  service.signal("SIGTERM");
+  expect(await service.exited).toBe(0);
+  expect(collector.exports[0]?.headers.get("content-encoding")).toBe("gzip");
+  expect(collector.spans.map(({ name }) => name).sort()).toEqual([
+    `POST ${route}`,
+    ...["decode", "infer", "queue"],
   ]);
 });
 

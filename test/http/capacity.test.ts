@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from "bun:test";
 import { tmpdir } from "node:os";
 import { createAdmission } from "../../src/core/admission.ts";
 import { Problem } from "../../src/errors.ts";
+import { createAccessLog } from "../../src/http/access-log.ts";
 import { createApp } from "../../src/http/app.ts";
 import { beginCall, type Calls } from "../../src/http/call.ts";
 import { createReaders } from "../../src/http/readers.ts";
@@ -201,6 +202,12 @@ function startBroken(fail: () => never, isDraining = false) {
   const calls: Calls = new WeakMap();
   const lifecycle = { isDraining, isHandingOver: false };
   const read = async () => fail();
+  const log = createLog({
+    level: "info",
+    format: "json",
+    write: (line) => lines.push(line),
+    now: () => new Date(),
+  });
   const server = startHttpServer({
     app: createApp({
       embedder: { backends: [], refusal: () => undefined, embed: read },
@@ -219,12 +226,8 @@ function startBroken(fail: () => never, isDraining = false) {
     lifecycle,
     hostname: "127.0.0.1",
     port: 0,
-    log: createLog({
-      level: "info",
-      format: "json",
-      write: (line) => lines.push(line),
-      now: () => new Date(),
-    }),
+    log,
+    onServed: createAccessLog({ log, healthSample: 0 }),
   });
   return { url: server.url, close: () => server.close(), lines };
 }

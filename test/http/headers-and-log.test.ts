@@ -1,4 +1,6 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createAccessLog } from "../../src/http/access-log.ts";
+import { beginCall } from "../../src/http/call.ts";
 import { base64Of, postFile, postJson, postUrlencoded, send, until } from "../support/client.ts";
 import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
@@ -122,9 +124,17 @@ test("a request is one line of JSON in the log, with its outcome", async () => {
     request_id: "good-one",
     method: "POST",
     path: "/vectorize-image-base64",
+    route: "/vectorize-image-base64",
     status: 200,
     ms: expect.any(Number),
     model: "clip-ViT-B-32@synthetic",
+    source: "base64",
+    inputs: 1,
+    bytes: jpeg.byteLength,
+    pixels: expect.any(Number),
+    queue_ms: expect.any(Number),
+    decode_ms: expect.any(Number),
+    infer_ms: expect.any(Number),
   } as unknown as LogLine);
 });
 
@@ -135,9 +145,100 @@ test("a refused request is one line too, with the problem's code", async () => {
   expect(lines[0]).toMatchObject({ level: "info", status: 400, code: "malformed-body" });
 });
 
-test("health checks are logged for debugging only", async () => {
-  await send(service, "/readyz", { headers: { "X-Request-Id": "probe" } });
-  expect(linesOf("probe")).toMatchObject([{ level: "debug" }]);
+test("a line says where the time went, and by route", async () => {
+  const image_url = origin.url("/image.jpg?token=very-secret");
+  await postJson(service, "/vectorize-image", { image_url }, { "X-Request-Id": "hosted" });
+  expect(linesOf("hosted")).toMatchObject([
+    {
+      route: "/vectorize-image",
+      source: "url",
+      inputs: 1,
+      bytes: jpeg.byteLength,
+      fetch_ms: expect.any(Number),
+      upstream_ms: expect.any(Number),
+    },
+  ]);
+  await send(service, "/embeddings/0123", { headers: { "X-Request-Id": "look-up" } });
+  expect(linesOf("look-up")).toMatchObject([{ route: "/embeddings/:sha256" }]);
+  await send(service, "/nothing", { headers: { "X-Request-Id": "no-route" } });
+  expect(linesOf("no-route")[0]).not.toHaveProperty("route");
+});
+
+test("texts are told as such, and how many they were", async () => {
+  await postJson(service, "/embed-text", { text: ["a", "b"] }, { "X-Request-Id": "texts" });
+  expect(linesOf("texts")).toMatchObject([{ source: "text", inputs: 2 }]);
+  await postJson(
+    service,
+    "/similarity",
+    { image_base64: base64Of(jpeg), texts: ["a"] },
+    { "X-Request-Id": "both" },
+  );
+  const [line] = linesOf("both");
+  expect(line).toMatchObject({ inputs: 2, source: expect.stringMatching(/base64/) });
+});
+
+test("whether the cache knew an image is in its line", async () => {
+  await using remembering = await startService({ CACHE_MAX_BYTES: "100000000" });
+  const body = { image_base64: base64Of(jpeg) };
+  const path = "/vectorize-image-base64?model=clip-ViT-B-32";
+  for (const id of ["first", "second"]) {
+    await postJson(remembering, path, body, { "X-Request-Id": id });
+  }
+  const caches = ["first", "second"].map((id) => {
+    const line = remembering.log.find((one) => one.includes(`"request_id":"${id}"`)) ?? "{}";
+    return JSON.parse(line).cache;
+  });
+  expect(caches).toEqual(["miss", "hit"]);
+});
+
+test("health checks and scrapes are logged for debugging only", async () => {
+  for (const path of ["/livez", "/readyz", "/metrics"]) {
+    await send(service, path, { headers: { "X-Request-Id": `probe${path.slice(1)}` } });
+    expect(linesOf(`probe${path.slice(1)}`)).toMatchObject([{ level: "debug" }]);
+  }
+});
+
+describe("a probe is worth a line", () => {
+  /** The levels of lines, one a probe, in order. */
+  function levelsOf(statuses: readonly number[], healthSample = 0): readonly string[] {
+    const levels: string[] = [];
+    const note = (level: string) => () => void levels.push(level);
+    const log = {
+      debug: note("debug"),
+      info: note("info"),
+      warn: note("warn"),
+      error: note("error"),
+    };
+    const logServed = createAccessLog({ log, healthSample });
+    for (const status of statuses) {
+      const call = beginCall(new Request("http://localhost/readyz"), {
+        keepOpen: () => {},
+        peerAddress: () => undefined,
+      });
+      const served = {
+        ...{ requestId: call.requestId, method: "GET", route: "/readyz", status },
+        ...{ code: undefined, model: undefined, startedAt: 0, endedAt: 1, trail: call.trail },
+      };
+      logServed(served, call, "/readyz");
+    }
+    return levels;
+  }
+
+  test("when its answer is another than before", () => {
+    expect(levelsOf([200, 503, 503, 503, 200, 200])).toEqual([
+      ...["debug", "info", "debug", "debug", "info", "debug"],
+    ]);
+  });
+
+  test("when the first is none of good health", () => {
+    expect(levelsOf([503, 503])).toEqual(["info", "debug"]);
+  });
+
+  test("when it is one in as many as LOG_HEALTH_SAMPLE says", () => {
+    const healthy = [200, 200, 200, 200, 200, 200];
+    expect(levelsOf(healthy, 3)).toEqual([...["debug", "debug", "info", "debug", "debug", "info"]]);
+    expect(levelsOf(healthy, 1)).toEqual(healthy.map(() => "info"));
+  });
 });
 
 test("no log line has bytes, keys or query strings", async () => {

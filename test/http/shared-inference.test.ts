@@ -106,6 +106,7 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
     maxImageBytes: 1_000_000,
   });
   const app = createApp({
+    ...{ calls, readers, lifecycle },
     embedder: { backends: [], refusal: () => undefined, embed: refuse },
     textEmbedder: createTextEmbedder({
       backends: [backend],
@@ -114,15 +115,20 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
     }),
     comparer: { refusal: () => undefined, compare: refuse },
     localModel: "m",
-    calls,
-    readers,
-    lifecycle,
     corsOrigins: [],
     apiKeys: () => undefined,
     lookUp: () => new Problem("not-found", "Nothing."),
     hostGuard: undefined,
   });
-  const server = startHttpServer({ app, calls, lifecycle, hostname: "127.0.0.1", port: 0, log });
+  const server = startHttpServer({
+    app,
+    calls,
+    lifecycle,
+    hostname: "127.0.0.1",
+    port: 0,
+    log,
+    onServed: () => {},
+  });
   return {
     url: server.url,
     waiting: () => batcher.waiting(),

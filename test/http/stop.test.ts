@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { createAccessLog } from "../../src/http/access-log.ts";
 import { startHttpServer } from "../../src/http/server.ts";
 import { createLog } from "../../src/log.ts";
 import { until } from "../support/client.ts";
@@ -15,7 +16,9 @@ function startSlowServer() {
         await promise;
         return new Response("done");
       },
+      findRoute: () => undefined,
     },
+    onServed: () => {},
     calls: new WeakMap(),
     lifecycle: { isDraining: false, isHandingOver: false },
     hostname: "127.0.0.1",
@@ -48,18 +51,23 @@ test("a stop does not wait for a request beyond its deadline, and cuts it then",
 
 test("a body that has half arrived when the service ends is logged as cut, and not as a client who left", async () => {
   const lines: string[] = [];
+  const log = createLog({
+    level: "info",
+    format: "json",
+    write: (line) => lines.push(line),
+    now: () => new Date(),
+  });
   const server = startHttpServer({
-    app: { fetch: async (request) => new Response(await request.text()) },
+    app: {
+      fetch: async (request) => new Response(await request.text()),
+      findRoute: () => undefined,
+    },
+    onServed: createAccessLog({ log, healthSample: 0 }),
     calls: new WeakMap(),
     lifecycle: { isDraining: false, isHandingOver: false },
     hostname: "127.0.0.1",
     port: 0,
-    log: createLog({
-      level: "info",
-      format: "json",
-      write: (line) => lines.push(line),
-      now: () => new Date(),
-    }),
+    log,
   });
   const head = headOf("/upload", { "Content-Length": 100, "X-Request-Id": "half" });
   const [leaves, stays] = [await connectRaw(server), await connectRaw(server)];

@@ -1,6 +1,8 @@
 /** Upgrades: a second instance takes the port over from the first. */
 import { beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
+import { until } from "../support/client.ts";
+import { scrape } from "../support/metrics.ts";
 import { listenForNotices } from "../support/notify-socket.ts";
 import { makePng } from "../support/pictures.ts";
 import { runMain, type ServiceProcess, startProcess } from "../support/process.ts";
@@ -71,6 +73,25 @@ test("a takeover loses no request of a steady stream, and the old instance ends 
   expect(countServed(fresh)).toBeGreaterThan(100);
   expect(countServed(old) + countServed(fresh)).toBe(tally.answered);
   expect(old.log()).not.toMatch(/"level":"(warn|error)"(?!.*synthetic)/);
+});
+
+test("the address of the metrics goes over with the port", async () => {
+  const METRICS_LISTEN = `127.0.0.1:${await freePort()}`;
+  await using old = await startReady({ METRICS_LISTEN });
+  const { port } = await old.url();
+  const there = { url: new URL(`http://${METRICS_LISTEN}`) };
+  const startOf = async () => (await scrape(there)).sum("process_start_time_seconds");
+  const oldStart = await startOf();
+  await using fresh = await startTakeover(port, { METRICS_LISTEN });
+  await fresh.url();
+  expect(await old.exited).toBe(0);
+  await until(() =>
+    startOf().then(
+      (start) => start > oldStart,
+      () => false,
+    ),
+  );
+  expect(fresh.log()).not.toMatch(/"level":"(warn|error)"(?!.*synthetic)/);
 });
 
 test("an instance upgrades itself at SIGUSR2, and names its successor to the service manager", async () => {

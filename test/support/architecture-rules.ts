@@ -15,12 +15,15 @@ const ENTRY_POINTS = [
 
 /** Layers from the top: a file imports its own layer or any below. */
 const LAYERS: readonly { readonly name: string; readonly paths: RegExp }[] = [
-  { name: "entry", paths: /^src\/(main|compose|compose-core)\.ts$/ },
+  { name: "entry", paths: /^src\/(main|compose|compose-core|compose-monitoring)\.ts$/ },
   { name: "surfaces", paths: /^src\/(http|cli|web)\// },
   { name: "core", paths: /^src\/core\// },
-  { name: "adapters", paths: /^(src\/(sources|store|models|backends|native|release)|workers)\// },
+  {
+    name: "adapters",
+    paths: /^(src\/(sources|store|models|backends|native|monitoring|release)|workers)\//,
+  },
   { name: "pure", paths: /^src\/(image|text|net|vector)\// },
-  { name: "base", paths: /^src\/(config|setting|errors|limits|log|metrics)\.ts$/ },
+  { name: "base", paths: /^src\/(config|setting|errors|limits|log|observer)\.ts$/ },
 ];
 
 /** What `workers/` may import of ours, beside itself, pure and base. */

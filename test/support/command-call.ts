@@ -43,6 +43,7 @@ export function writtenCall(parts: CallParts): WrittenCall {
     tell: (line) => write(`${line}\n`),
     startProgress: () => ({ show: () => {}, end: () => {} }),
     log: createLog({ level: "debug", format: "json", write, now: () => new Date() }),
+    droppedLogLines: () => 0,
     interrupted: parts.interrupted ?? new AbortController().signal,
   };
   return { call, output: () => output, errors: () => errors };

@@ -39,6 +39,7 @@ const code = await runServe({ ...call, log }, (given) =>
     secrets: openCredentials(call.config, undefined),
     workerFiles: { ...workerFiles, inference },
     log,
+    droppedLogLines: () => 0,
   }),
 );
 process.exit(code);

@@ -85,6 +85,7 @@ export async function startService(
       write: (line) => log.push(line),
       now: () => new Date(),
     }),
+    droppedLogLines: () => 0,
     onWorkerLost: (cause) => lost.push(cause),
   });
   const url = await service.listen();

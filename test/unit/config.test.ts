@@ -43,6 +43,7 @@ const defaults: Config = {
   HF_HUB_OFFLINE: false,
   API_KEYS_FILE: "",
   RATE_LIMIT: undefined,
+  METRICS_LISTEN: undefined,
   TRUSTED_PROXIES: [],
   CORS_ORIGINS: ["http://localhost:3000", "http://localhost:5173"],
   MAX_BODY_BYTES: 67_108_864,
@@ -55,6 +56,16 @@ const defaults: Config = {
   REQUEST_TIMEOUT_MS: 60_000,
   LOG_LEVEL: "info",
   LOG_FORMAT: "auto",
+  LOG_HEALTH_SAMPLE: 0,
+  OTEL_EXPORTER_OTLP_ENDPOINT: "",
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "",
+  OTEL_EXPORTER_OTLP_PROTOCOL: "http/protobuf",
+  OTEL_EXPORTER_OTLP_HEADERS: {},
+  OTEL_SERVICE_NAME: "imagesvc",
+  OTEL_RESOURCE_ATTRIBUTES: {},
+  OTEL_TRACES_SAMPLER: "parentbased_always_on",
+  OTEL_TRACES_SAMPLER_ARG: 1,
+  OTEL_SDK_DISABLED: false,
 };
 
 test("an empty environment gives every default", () => {
@@ -275,7 +286,11 @@ test("a setting's flag is its name in lower case with hyphens", () => {
 
 test("secrets are no fault text", () => {
   const secrets = Object.entries(settings).filter(([, { secret }]) => secret);
-  expect(secrets.map(([name]) => name)).toEqual(["NVIDIA_API_KEY", "HF_TOKEN"]);
+  expect(secrets.map(([name]) => name)).toEqual([
+    "NVIDIA_API_KEY",
+    "HF_TOKEN",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+  ]);
   const faults = faultsOf({ NVIDIA_API_KEY: "nvapi-secret", PORT: "x" });
   expect(faults.join()).not.toContain("nvapi-secret");
 });
@@ -304,4 +319,50 @@ test("a proxy must be an http(s) URL, and its password is not repeated", () => {
     expect(parsed.faults.join()).toContain("HTTPS_PROXY");
     expect(parsed.faults.join()).not.toContain("hunter2");
   }
+});
+
+test.each([
+  ["127.0.0.1:9464", { hostname: "127.0.0.1", port: 9464 }],
+  ["[::1]:9464", { hostname: "::1", port: 9464 }],
+  ["metrics.internal:80", { hostname: "metrics.internal", port: 80 }],
+])("METRICS_LISTEN=%s", (text, address) => {
+  expect(configOf({ METRICS_LISTEN: text }).METRICS_LISTEN).toEqual(address);
+});
+
+test.each(["9464", "127.0.0.1", "::1:9464", "127.0.0.1:65536", "http://127.0.0.1:9464", ":9464"])(
+  "METRICS_LISTEN=%s is a fault",
+  (text) => {
+    expect(faultsOf({ METRICS_LISTEN: text })).toEqual([
+      `METRICS_LISTEN is "${text}": it must be an address and a port such as 127.0.0.1:9464 or [::1]:9464`,
+    ]);
+  },
+);
+
+test("names with values may be percent-encoded, and have blanks around them", () => {
+  const { OTEL_RESOURCE_ATTRIBUTES: attributes } = configOf({
+    OTEL_RESOURCE_ATTRIBUTES: "a=1, b.c = x%2Cy ,d=",
+  });
+  expect(attributes).toEqual({ a: "1", "b.c": "x,y", d: "" });
+});
+
+test.each(["a", "=x", "a=%", "a=1,,b=2"])("OTEL_RESOURCE_ATTRIBUTES=%s is a fault", (text) => {
+  expect(faultsOf({ OTEL_RESOURCE_ATTRIBUTES: text })).toHaveLength(1);
+});
+
+test.each([
+  ["OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"],
+  ["OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:secret@collector:4318"],
+  ["OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"],
+  ["OTEL_TRACES_SAMPLER", "jaeger_remote"],
+  ["OTEL_TRACES_SAMPLER_ARG", "1.5"],
+  ["OTEL_TRACES_SAMPLER_ARG", "-1"],
+])("%s=%s is a fault", (name, text) => {
+  const faults = faultsOf({ [name]: text });
+  expect(faults).toHaveLength(1);
+  expect(faults[0]).not.toContain("secret");
+});
+
+test("a collector's URL keeps its path", () => {
+  const url = "https://otel.example/otlp";
+  expect(configOf({ OTEL_EXPORTER_OTLP_ENDPOINT: url }).OTEL_EXPORTER_OTLP_ENDPOINT).toBe(url);
 });

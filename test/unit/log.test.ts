@@ -132,7 +132,7 @@ test("lines that nobody reads are held up to a bound, and those dropped beyond i
   const { lines, write, drain } = stallingStream();
   const resumed: number[] = [];
   const onResumed = (dropped: number) => resumed.push(dropped);
-  const writeLine = createLineWriter({ write, maxHeldBytes: 9, onResumed });
+  const { write: writeLine } = createLineWriter({ write, maxHeldBytes: 9, onResumed });
   for (const line of ["äöü\n", "b\n", "no\n", "c\n", "d\n"]) writeLine(line);
   expect(lines).toEqual(["äöü\n", "b\n"]);
   expect(resumed).toEqual([]);
@@ -146,7 +146,7 @@ test("lines that nobody reads are held up to a bound, and those dropped beyond i
 
 test("the line that tells of dropped lines comes before any that follows", () => {
   const { lines, write, drain } = stallingStream();
-  const writeLine: (line: string) => void = createLineWriter({
+  const { write: writeLine }: ReturnType<typeof createLineWriter> = createLineWriter({
     write,
     maxHeldBytes: 8,
     onResumed: (dropped) => writeLine(`${dropped} lost\n`),
@@ -158,7 +158,7 @@ test("the line that tells of dropped lines comes before any that follows", () =>
 
 test("a line longer than the bound is written where no other waits", () => {
   const { lines, write } = stallingStream();
-  const writeLine = createLineWriter({ write, maxHeldBytes: 4, onResumed: () => {} });
+  const { write: writeLine } = createLineWriter({ write, maxHeldBytes: 4, onResumed: () => {} });
   writeLine("longer than that\n");
   expect(lines).toEqual(["longer than that\n"]);
 });

@@ -27,6 +27,7 @@ export function embedTextRoutes({ textEmbedder, calls, readers, localModel }: Te
         texts: typeof text === "string" ? [text] : text,
         model: query.model ?? localModel,
         normalize: query.normalize ?? false,
+        trail: call.trail,
       };
       const embedded = await textEmbedder.embed(asked, request.signal, call.timings);
       if (embedded instanceof Problem) throw embedded;

@@ -30,6 +30,7 @@ export function similarityRoutes({ comparer, calls, readers, localModel }: Simil
         texts: body.texts,
         model: query.model ?? localModel,
         hold: call.ticket?.hold,
+        trail: call.trail,
       };
       const comparison = await comparer.compare(asked, request.signal, call.timings);
       if (comparison instanceof Problem) throw comparison;
