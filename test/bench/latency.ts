@@ -1,12 +1,14 @@
-import { stagesOf } from "./load.ts";
-import { createPhotos } from "./photo.ts";
+import { stageMedians, stagesOf } from "./load.ts";
+import { createPhotos, photoSize } from "./photo.ts";
 import { referenceShapes, startReference } from "./reference.ts";
+import { findingRow, findingsHead } from "./report.ts";
 import { startService } from "./server.ts";
-import { median, withTail } from "./statistics.ts";
+import { median, percentile, withRange, withTail } from "./statistics.ts";
 import { mustSucceed, upload } from "./upload.ts";
 
-const rounds = 3;
+const rounds = 5;
 const roundMs = 2000;
+const wanted = { times: 1.2, plusMs: 3 };
 
 /** How long one image takes when nobody else asks, beside a single inference. */
 export async function* latency(): AsyncGenerator<string> {
@@ -17,25 +19,38 @@ export async function* latency(): AsyncGenerator<string> {
   await using service = await startService("synthetic");
   const references = [allCores, oneWorker].map((reference) => ({
     reference,
-    tookMs: [] as number[],
+    rounds: [] as (readonly number[])[],
   }));
-  const tookMs: number[] = [];
+  const tookMs: (readonly number[])[] = [];
   const answers: Response[] = [];
   await mustSucceed(upload(service.url, nextPhoto()));
   for (let round = 0; round < rounds; round += 1) {
-    for (const one of references) one.tookMs.push(...(await one.reference.inferenceMs(1, roundMs)));
+    for (const one of references) one.rounds.push(await one.reference.inferenceMs(1, roundMs));
+    const ofRound: number[] = [];
     const until = performance.now() + roundMs;
     while (performance.now() < until) {
       const startedAt = performance.now();
       answers.push(await mustSucceed(upload(service.url, nextPhoto())));
-      tookMs.push(performance.now() - startedAt);
+      ofRound.push(performance.now() - startedAt);
     }
+    tookMs.push(ofRound);
   }
-  yield `one client, one image at a time, ${rounds} rounds of each in turn, ms`;
-  for (const { reference, tookMs: inferenceMs } of references) {
-    yield `onnxruntime, ${reference.shape} threads, one image: ${withTail(inferenceMs, 1)}`;
+  yield `one client, one image (${photoSize.width}×${photoSize.height} JPEG) at a time, ${rounds} rounds of each in turn, ms`;
+  for (const { reference, rounds: inferences } of references) {
+    yield `onnxruntime, ${reference.shape} threads, one image: ${withTail(inferences.flat(), 1)}`;
   }
-  yield `service: ${withTail(tookMs, 1)}`;
-  const stages = [...stagesOf(answers)].map(([name, ms]) => `${name} ${median(ms).toFixed(1)}`);
-  yield `of which by stage, median: ${stages.join(", ")}`;
+  yield `service: ${withTail(tookMs.flat(), 1)}`;
+  yield `of which by stage, median: ${stageMedians(stagesOf(answers))}`;
+  const [bare = []] = references.map(({ rounds: inferences }) => inferences);
+  const allowed = wanted.times * median(bare.flat()) + wanted.plusMs;
+  const p50 = median(tookMs.flat());
+  yield* findingsHead;
+  yield findingRow({
+    what: "one client, one small JPEG at a time, p50 in ms (the range is that of the rounds' medians)",
+    measured: withRange(tookMs.map(median), 1),
+    reference: `bare onnxruntime, one image, one session on all cores: ${withRange(bare.map(median), 1)}; p99 ${percentile(bare.flat(), 99).toFixed(1)}`,
+    compared: `${(p50 / median(bare.flat())).toFixed(2)} ×; p99 ${percentile(tookMs.flat(), 99).toFixed(1)}`,
+    wanted: `at most ${wanted.times} × and ${wanted.plusMs} ms, which is ${allowed.toFixed(1)}`,
+    isMet: p50 <= allowed,
+  });
 }

@@ -3,11 +3,13 @@ import type { Bytes } from "../support/pictures.ts";
 import { processorMs } from "./process-usage.ts";
 import type { Speed } from "./reference.ts";
 import type { Server } from "./server.ts";
+import { median } from "./statistics.ts";
 import { mustSucceed, upload } from "./upload.ts";
 
 /** Clients of the documented load. */
 export const clientCount = 24;
-const warmUpMs = 1500;
+/** A client that is refused comes again after so long: less than `Retry-After` says, so that the queue stays full. */
+const refusedPauseMs = 250;
 
 export interface Load extends AsyncDisposable {
   /**
@@ -21,33 +23,64 @@ export interface Load extends AsyncDisposable {
 export interface Observed extends Speed {
   /** ms by stage of every image, from `Server-Timing`. */
   readonly stagesMs: ReadonlyMap<string, readonly number[]>;
+  /** ms from the start of each request to the end of its answer. */
+  readonly tookMs: readonly number[];
+  /** Requests that were answered with 503. */
+  readonly refused: number;
+}
+
+export interface LoadOptions {
+  /** As many as documented unless told. */
+  readonly clients?: number;
+  /** Until the first lump is through. */
+  readonly warmUpMs?: number;
 }
 
 /** Starts the clients and waits until the first lump is through. */
-export async function startLoad(service: Server, nextPhoto: () => Bytes): Promise<Load> {
+export async function startLoad(
+  server: Pick<Server, "url" | "pid">,
+  nextPhoto: () => Bytes,
+  options: LoadOptions = {},
+): Promise<Load> {
+  const { clients = clientCount, warmUpMs = 1500 } = options;
   const answers: Response[] = [];
+  const tookMs: number[] = [];
+  let refused = 0;
   let stopped = false;
   const client = async () => {
-    while (!stopped) answers.push(await mustSucceed(upload(service.url, nextPhoto())));
+    while (!stopped) {
+      const startedAt = performance.now();
+      const response = await upload(server.url, nextPhoto());
+      if (response.status === 503) {
+        await response.arrayBuffer();
+        refused += 1;
+        await Bun.sleep(refusedPauseMs);
+        continue;
+      }
+      answers.push(await mustSucceed(Promise.resolve(response)));
+      tookMs.push(performance.now() - startedAt);
+    }
   };
-  const clients = Promise.all(Array.from({ length: clientCount }, client));
-  const pass = (ms: number) => Promise.race([Bun.sleep(ms), clients]);
+  const all = Promise.all(Array.from({ length: clients }, client));
+  const pass = (ms: number) => Promise.race([Bun.sleep(ms), all]);
   await pass(warmUpMs);
   return {
     observe: async (forMs) => {
-      answers.length = 0;
+      [answers.length, tookMs.length, refused] = [0, 0, 0];
       const startedAt = performance.now();
-      const before = await processorMs(service.pid);
+      const before = await processorMs(server.pid);
       await pass(forMs);
       return {
         imagesPerS: (answers.length * 1000) / (performance.now() - startedAt),
-        processorMsPerImage: ((await processorMs(service.pid)) - before) / answers.length,
+        processorMsPerImage: ((await processorMs(server.pid)) - before) / answers.length,
         stagesMs: stagesOf(answers),
+        tookMs: [...tookMs],
+        refused,
       };
     },
     [Symbol.asyncDispose]: async () => {
       stopped = true;
-      await clients;
+      await all;
     },
   };
 }
@@ -64,4 +97,9 @@ export function stagesOf(answers: readonly Response[]): ReadonlyMap<string, read
     }
   }
   return stages;
+}
+
+/** Median ms of each stage, in a line. */
+export function stageMedians(stages: ReadonlyMap<string, readonly number[]>): string {
+  return [...stages].map(([name, ms]) => `${name} ${median(ms).toFixed(1)}`).join(", ");
 }

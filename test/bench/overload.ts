@@ -1,5 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { availableParallelism, getPriority, setPriority } from "node:os";
+import { basename, join } from "node:path";
 import { startChild } from "./child.ts";
 import { overloadPlot } from "./overload-plot.ts";
 import { type LoadParties, type LoadRun, measureCapacity, runLoad } from "./overload-run.ts";
@@ -10,8 +11,9 @@ import { startService } from "./server.ts";
 export interface OverloadOptions {
   /** For how long what is embedded is counted under each load of images, after a lead-in. */
   readonly seconds: number;
-  /** File that takes the plot; none unless told. */
+  /** File that takes the plot; `overload.svg` where there is a folder for plots, else none. */
   readonly plot?: string | undefined;
+  readonly plotsDir?: string | undefined;
   /** Of the loads over capacity, those that are run; all unless told. 1 is always among them. */
   readonly only?: readonly number[] | undefined;
 }
@@ -41,7 +43,9 @@ const pauseMs = 2000;
  *
  * @throws Error that says what was missed.
  */
-export async function* overload({ seconds, plot, only }: OverloadOptions): AsyncGenerator<string> {
+export async function* overload(options: OverloadOptions): AsyncGenerator<string> {
+  const { seconds, plotsDir, only } = options;
+  const plot = options.plot ?? (plotsDir && join(plotsDir, "overload.svg"));
   const chosen = (multiples: readonly number[]) =>
     multiples.filter((multiple) => multiple === 1 || (only?.includes(multiple) ?? true));
   await using service = await startService("synthetic");
@@ -63,7 +67,7 @@ export async function* overload({ seconds, plot, only }: OverloadOptions): Async
   });
   if (plot !== undefined) {
     await writeFile(plot, overloadPlot(images.runs));
-    yield `the plot, of images, is in ${plot}`;
+    yield `the plot, of images, is in ${basename(plot)}`;
   }
   const missed = [...images.verdicts, ...texts.verdicts].filter(({ isMet }) => !isMet);
   if (missed.length > 0) {

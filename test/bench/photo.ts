@@ -27,9 +27,15 @@ function clamp(sample: number): number {
   return Math.min(255, Math.max(0, sample));
 }
 
-/** Makes a source of photos: the pixels repeat, the bytes never do, so nothing can be remembered. */
-export async function createPhotos(size: Size = photoSize): Promise<() => Bytes> {
-  const photos = await Promise.all(Array.from({ length: 16 }, (_, seed) => makePhoto(size, seed)));
+/**
+ * Makes a source of photos: the pixels repeat, the bytes never do, so nothing can be remembered.
+ *
+ * @param count of photos with pixels of their own.
+ */
+export async function createPhotos(size: Size = photoSize, count = 16): Promise<() => Bytes> {
+  const photos = await Promise.all(
+    Array.from({ length: count }, (_, seed) => makePhoto(size, seed)),
+  );
   let made = 0;
   return () => {
     const photo = photos[made % photos.length] ?? Buffer.of();

@@ -1,32 +1,42 @@
 /** `bun run bench [figure…]`: prints the figures, each beside its own reference from the same run. */
-import { availableParallelism, cpus, loadavg } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { dependencies, version } from "../../package.json" with { type: "json" };
+import { repositoryRoot } from "../support/source-files.ts";
 import { cache } from "./cache.ts";
+import { embed } from "./embed.ts";
 import { eventLoop } from "./event-loop.ts";
 import { idleMemory } from "./idle-memory.ts";
+import { largePhotos } from "./large-photos.ts";
 import { latency } from "./latency.ts";
 import { livez } from "./livez.ts";
+import { describeLibraries, describeMachine, describeRun } from "./machine.ts";
 import { memory } from "./memory.ts";
 import { overload } from "./overload.ts";
+import { peers } from "./peers.ts";
 import { preprocess } from "./preprocess.ts";
+import { asMarkdown, findingsOf, withFigure } from "./report.ts";
 import { soak } from "./soak.ts";
 import { start } from "./start.ts";
 import { throughput } from "./throughput.ts";
 import { uploadMemory } from "./upload-memory.ts";
 
-/** A figure gives its lines as it finds them out. */
+/** A figure gives its lines as it finds them out: rows of tables begin with `|`. */
 type Figure = (options: FigureOptions) => AsyncGenerator<string>;
 
 interface FigureOptions {
   readonly seconds: number;
   readonly minutes: number;
+  readonly rounds: number;
   readonly plot: string | undefined;
   readonly only: readonly number[] | undefined;
+  /** Folder that takes plots; none unless they are to be written. */
+  readonly plotsDir: string | undefined;
 }
 
-const figures = new Map<string, Figure>([
+/** Every figure, in the order in which they run. */
+export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["throughput", throughput],
+  ["large-photos", largePhotos],
   ["latency", latency],
   ["preprocess", preprocess],
   ["event-loop", eventLoop],
@@ -36,55 +46,86 @@ const figures = new Map<string, Figure>([
   ["memory", memory],
   ["cache", cache],
   ["start", start],
+  ["embed", embed],
+  ["peers", peers],
   ["overload", overload],
   ["soak", soak],
 ]);
 
 /** Those that run only where they are named: they take minutes. */
-const longFigures: readonly string[] = ["overload", "soak"];
+const longFigures: readonly string[] = ["embed", "peers", "overload", "soak"];
 
-function describeMachine(): string[] {
-  const { elysia, sharp, "onnxruntime-node": onnxruntime } = dependencies;
-  return [
-    `imagesvc ${version}, bun ${Bun.version}, elysia ${elysia}, onnxruntime-node ${onnxruntime}, sharp ${sharp}`,
-    `${cpus()[0]?.model ?? "unknown processor"}, ${availableParallelism()} cores, load before ${loadavg()[0]?.toFixed(2)}`,
-  ];
+/** Documents that show figures; the summary of the second follows from the first. */
+const [benchmarks, readme] = ["BENCHMARKS.md", "README.md"].map((name) =>
+  join(repositoryRoot, name),
+) as [string, string];
+
+interface RunOptions extends FigureOptions {
+  readonly write: boolean;
 }
 
-async function run(names: readonly string[], options: FigureOptions): Promise<number> {
+async function run(names: readonly string[], options: RunOptions): Promise<number> {
   const unknown = names.filter((name) => !figures.has(name));
   if (unknown.length > 0) {
     process.stderr.write(`unknown figure ${unknown.join(", ")}: there are ${known()}\n`);
     return 2;
   }
-  process.stdout.write(`${describeMachine().join("\n")}\n`);
+  process.stdout.write(`${describeLibraries()}\n${describeMachine()}\n`);
   for (const [name, figure] of figures) {
     if (names.length > 0 ? !names.includes(name) : longFigures.includes(name)) continue;
     process.stdout.write(`\n${name}\n`);
-    for await (const line of figure(options)) process.stdout.write(`  ${line}\n`);
+    const circumstances = await describeRun();
+    const lines: string[] = [];
+    try {
+      for await (const line of figure(options)) {
+        process.stdout.write(`  ${line}\n`);
+        lines.push(line);
+      }
+    } finally {
+      // Also of a figure that throws because something was missed: what is missed is to be read.
+      if (options.write) await write(name, `${asMarkdown(lines)}\n\n${circumstances}`);
+    }
   }
   return 0;
+}
+
+/** Puts a figure into the documents that have a place for it. */
+async function write(name: string, text: string): Promise<void> {
+  const document = withFigure(await Bun.file(benchmarks).text(), name, text);
+  await Bun.write(benchmarks, document);
+  const short = await Bun.file(readme).text();
+  await Bun.write(readme, withFigure(short, "summary", findingsOf(document)));
 }
 
 function known(): string {
   return [...figures.keys()].join(", ");
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    /** Of each load of `overload`. */
-    seconds: { type: "string", default: "60" },
-    /** Of `soak`. */
-    minutes: { type: "string", default: "30" },
-    /** File that takes the plot of `overload`. */
-    plot: { type: "string" },
-    /** Loads of `overload`, over capacity, such as `1,20`. */
-    only: { type: "string" },
-  },
-});
-const { seconds, minutes, plot } = values;
-const only = values.only?.split(",").map(Number);
-process.exit(
-  await run(positionals, { seconds: Number(seconds), minutes: Number(minutes), plot, only }),
-);
+if (import.meta.main) {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      /** Put the figures into BENCHMARKS.md and README.md, and the plots into docs/. */
+      write: { type: "boolean", default: false },
+      /** Of each load of `overload`. */
+      seconds: { type: "string", default: "60" },
+      /** Of `soak`. */
+      minutes: { type: "string", default: "30" },
+      /** Of `embed`. */
+      rounds: { type: "string", default: "5" },
+      /** File that takes the plot of `overload`. */
+      plot: { type: "string" },
+      /** Loads of `overload`, over capacity, such as `1,20`. */
+      only: { type: "string" },
+    },
+  });
+  const { write: isWritten, plot } = values;
+  const [seconds, minutes, rounds] = [values.seconds, values.minutes, values.rounds].map(
+    Number,
+  ) as [number, number, number];
+  const only = values.only?.split(",").map(Number);
+  const plotsDir = isWritten ? join(repositoryRoot, "docs") : undefined;
+  process.exit(
+    await run(positionals, { write: isWritten, seconds, minutes, rounds, plot, only, plotsDir }),
+  );
+}

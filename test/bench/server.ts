@@ -80,7 +80,7 @@ export async function startBystander(): Promise<Server> {
 }
 
 /** An address of loopback where nobody listens now. */
-function freeAddress(): { readonly port: number; readonly url: URL } {
+export function freeAddress(): { readonly port: number; readonly url: URL } {
   const server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
   const { port, url } = server;
   void server.stop(true);

@@ -40,3 +40,11 @@ export function withTail(values: readonly number[], digits: number): string {
   );
   return `p50 ${p50}, p99 ${p99}, longest ${longest}`;
 }
+
+/** Some values over others, round by round: what was measured in the same minute is compared. */
+export function ratios(over: readonly number[], under: readonly number[]): readonly number[] {
+  return over.flatMap((value, round) => {
+    const other = under[round];
+    return other === undefined ? [] : [value / other];
+  });
+}

@@ -56,7 +56,7 @@ export function createReferenceTokenizer(merges: string): (text: string) => Prom
 }
 
 /** `bytes_to_unicode`, as a list of what it gives: printable Latin-1, then the characters from U+0100 on. */
-function byteCharacters(): string[] {
+export function byteCharacters(): string[] {
   const characters = (first: number, last: number) =>
     Array.from({ length: last - first + 1 }, (_, i) => String.fromCharCode(first + i));
   return [

@@ -1,0 +1,104 @@
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { testModelsDir } from "../support/service.ts";
+import { repositoryRoot } from "../support/source-files.ts";
+import { createPhotos, photoSize } from "./photo.ts";
+import { referenceShapes, startReference } from "./reference.ts";
+import { findingRow, findingsHead } from "./report.ts";
+import { median, ratios, withRange } from "./statistics.ts";
+
+const files = 2000;
+const batch = 8;
+const referenceMs = 3000;
+const deadlineMs = 300_000;
+const wanted = 0.92;
+
+export interface EmbedOptions {
+  /** How often everything is done. */
+  readonly rounds: number;
+}
+
+/** Files a second of `imagesvc embed`, from before its start to after its end, over bare onnxruntime. */
+export async function* embed({ rounds }: EmbedOptions): AsyncGenerator<string> {
+  const folder = await mkdtemp(join(tmpdir(), "imagesvc-bench-embed-"));
+  try {
+    const photos = join(folder, "photos");
+    await writePhotos(photos);
+    const { oneSession, manySessions } = referenceShapes();
+    await using one = await startReference(oneSession);
+    await using many = await startReference(manySessions);
+    const bare: number[] = [];
+    const embedded: number[] = [];
+    for (let round = 0; round < rounds; round += 1) {
+      const before = await fasterOf([one, many]);
+      embedded.push(await embedFolder(photos, join(folder, `round-${round}`)));
+      // The command runs for long: the reference is what the machine gives before and after it.
+      bare.push((before + (await fasterOf([one, many]))) / 2);
+    }
+    const compared = ratios(embedded, bare);
+    yield `bun src/main.ts embed over ${files} files (${photoSize.width}×${photoSize.height} JPEG), nothing cached, ${rounds} times: median (least to most)`;
+    yield* findingsHead;
+    yield findingRow({
+      what: `\`embed\` over ${files} small files, its start included, images/s`,
+      measured: withRange(embedded, 1),
+      reference: `bare onnxruntime, batches of ${batch}, before and after: ${withRange(bare, 1)}`,
+      compared: withRange(compared, 2),
+      wanted: `at least ${wanted}`,
+      isMet: median(compared) >= wanted,
+    });
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function writePhotos(folder: string): Promise<void> {
+  const nextPhoto = await createPhotos();
+  await mkdir(folder);
+  for (let file = 0; file < files; file += 1) {
+    await writeFile(join(folder, `${String(file).padStart(5, "0")}.jpg`), nextPhoto());
+  }
+}
+
+type References = readonly Awaited<ReturnType<typeof startReference>>[];
+
+async function fasterOf(references: References): Promise<number> {
+  const rates: number[] = [];
+  for (const reference of references) {
+    rates.push((await reference.observe(batch, referenceMs)).imagesPerS);
+  }
+  return Math.max(...rates);
+}
+
+/**
+ * Runs the command with a cache of its own, so that nothing is known beforehand.
+ *
+ * @returns files a second.
+ * @throws Error when it fails, or has not one record for each file.
+ */
+async function embedFolder(photos: string, folder: string): Promise<number> {
+  const out = join(folder, "vectors.jsonl");
+  await mkdir(folder);
+  const startedAt = performance.now();
+  const child = Bun.spawn(
+    [process.execPath, "src/main.ts", "embed", photos, "--out", out, "--unordered"],
+    {
+      cwd: repositoryRoot,
+      env: {
+        CLIP_WEIGHTS: "synthetic",
+        MODELS_DIR: testModelsDir,
+        DOWNLOADS_DIR: join(folder, "downloads"),
+        CACHE_DIR: join(folder, "cache"),
+      },
+      stdio: ["ignore", "ignore", Bun.file(join(folder, "log"))],
+      timeout: deadlineMs,
+    },
+  );
+  const code = await child.exited;
+  const tookS = (performance.now() - startedAt) / 1000;
+  if (code !== 0)
+    throw new Error(`embed ended with ${code}: ${await Bun.file(join(folder, "log")).text()}`);
+  const records = (await Bun.file(out).text()).trimEnd().split("\n").length;
+  if (records !== files) throw new Error(`embed wrote ${records} records for ${files} files`);
+  return files / tookS;
+}
