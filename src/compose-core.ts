@@ -5,6 +5,7 @@ import { processClock } from "./backends/clock.ts";
 import { joinedBackend } from "./backends/joined-backend.ts";
 import { createNvDinov2 } from "./backends/nv-dinov2.ts";
 import { createWorker, type WorkerFiles } from "./backends/pool.ts";
+import { shapeOf } from "./backends/shape.ts";
 import { type Config, proxyOf } from "./config.ts";
 import { createEmbedder } from "./core/embed.ts";
 import { createTextEmbedder } from "./core/embed-text.ts";
@@ -27,7 +28,7 @@ import type { Folders } from "./store/folders.ts";
 
 /** What the process gives beside the settings. */
 export interface Surroundings {
-  /** Cores that this process may use. */
+  /** Cores that this process may keep busy, 1 at least. */
   readonly cores: number;
   readonly folders: Folders;
   /** The variables that say where the user's Hugging Face cache is. */
@@ -76,7 +77,7 @@ export function composeCore(
     directory: surroundings.folders.downloads,
     minFreeBytes: config.DOWNLOADS_MIN_FREE_BYTES,
   });
-  const { batcher, clip, workerCount } = composeLocalModel(config, surroundings, observer);
+  const { batcher, clip, workers } = composeLocalModel(config, surroundings, observer);
   const hosted = composeHostedModel(config, surroundings, { batcher, observer });
   const asking = createShare({ places: sharePlaces, whom: "NVIDIA", now });
   const backends = [joinedBackend(clip), sharedBackend(joinedBackend(hosted), asking)];
@@ -97,17 +98,18 @@ export function composeCore(
     imageBackends: backends,
     requestTimeoutMs,
   });
-  return { embedder, textEmbedder, batcher, clip, downloads, workerCount };
+  return { embedder, textEmbedder, batcher, clip, downloads, workerCount: workers };
 }
 
 /** CLIP and the workers that it shares with whoever needs an image decoded. */
 function composeLocalModel(config: Config, surroundings: Surroundings, observer?: Observer) {
   const { cores, log, ...rest } = surroundings;
-  const workerCount = Math.min(config.WORKERS || limits.maxDefaultWorkers, cores);
+  const { workers, threads, wideThreads } = shapeOf(cores, config.WORKERS);
   const batcher = createBatcher({
-    workers: Array.from({ length: workerCount }, () => createWorker(rest.workerFiles)),
+    workers: Array.from({ length: workers }, () => createWorker(rest.workerFiles)),
     decode: { maxPixels: config.MAX_PIXELS, orientation: config.EXIF_ORIENTATION },
     maxBatch: limits.maxBatch,
+    maxTextBatch: limits.maxTextBatch,
     hangTimeoutMs: limits.hangTimeoutMs,
     warmUpTimeoutMs: limits.warmUpTimeoutMs,
     writeModelTimeoutMs: limits.writeModelTimeoutMs,
@@ -124,11 +126,12 @@ function composeLocalModel(config: Config, surroundings: Surroundings, observer?
     input: { side: architecture.vision.side, mean, std },
     weights: composeWeights(config, surroundings),
     clock: processClock,
-    threadsPerWorker: Math.max(1, Math.floor(cores / workerCount)),
+    threadsPerWorker: threads,
+    wideThreads,
     batcher,
     log,
   });
-  return { batcher, clip, workerCount };
+  return { batcher, clip, workers };
 }
 
 /** NV-DINOv2, behind the proxy where there is one. */

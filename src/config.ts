@@ -198,10 +198,10 @@ export const settings = {
   }),
   WORKERS: integer({
     fallback: 0,
-    shownDefault: "one for each core, at most 4",
+    shownDefault: "one for each core up to 8, then fewer with several threads each",
     min: 0,
     max: 64,
-    doc: "Worker threads, never more than cores; the cores are divided among them.",
+    doc: "Worker threads, never more than cores, which are divided among them. A control group's quota counts: of 2.5 cores 2 are used.",
   }),
   QUEUE_LIMIT: integer({
     fallback: 64,

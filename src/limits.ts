@@ -2,6 +2,8 @@
 export const limits = {
   /** Images that one inference takes at most: beyond it throughput no longer grows. */
   maxBatch: 8,
+  /** Texts that one task brings at most: of the longest kind they take as long as `maxBatch` images. */
+  maxTextBatch: 16,
   /** Redirects that an image fetch follows. */
   maxRedirects: 5,
   /** Longest silence of an image's host: before its answer's head, name look-up included, and between two pieces of body. */
@@ -28,8 +30,6 @@ export const limits = {
   maxFormFieldBytes: 64 * 1024,
   /** Parts of a multipart form. */
   maxFormParts: 32,
-  /** Workers that are started where WORKERS does not say. */
-  maxDefaultWorkers: 4,
   /** Longest time that one image may take to decode, and after which a batch begins with no further one. */
   decodeTimeoutMs: 20_000,
   /** Pixels of an image's width, and of its height: JPEG has no more, and a decoder holds hundreds of whole rows. */

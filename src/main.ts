@@ -28,6 +28,7 @@ import { codeOf, messageOf } from "./errors.ts";
 import { limits } from "./limits.ts";
 import { chooseFormat, createLineWriter, createLog, type Log } from "./log.ts";
 import { catalog, isLocalModelId } from "./models/catalog.ts";
+import { readHostText, usableCores } from "./native/cgroup.ts";
 import { describeNativeLoad, loadNativeLibraries } from "./native/libraries.ts";
 import { workerFiles } from "./native/worker-files.ts";
 import { findTrustedProxiesFaults } from "./net/client-address.ts";
@@ -136,7 +137,8 @@ function readSettings(...given: Parameters<typeof parseConfig>) {
 function surround(call: CommandCall, given: Given): Surroundings {
   const { config, environment, folders, log, droppedLogLines } = call;
   const secrets = openCredentials(config, environment["CREDENTIALS_DIRECTORY"]);
-  const here = { cores: availableParallelism(), folders, hubCaches: environment, workerFiles };
+  const cores = usableCores(readHostText, availableParallelism());
+  const here = { cores, folders, hubCaches: environment, workerFiles };
   const prepareThreads = () => {
     const native = loadNativeLibraries({ cacheDir: folders.cache, nativeDir: config.NATIVE_DIR });
     log.debug("native libraries loaded", { how: describeNativeLoad(native) });

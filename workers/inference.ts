@@ -1,7 +1,7 @@
 /**
- * The tasks of a worker thread. Each worker holds one onnxruntime session, a second one once it is asked
- * for texts, and runs one task at a time; what it keeps between tasks lives in the closure below, and
- * dies with the thread.
+ * The tasks of a worker thread. Each worker holds one onnxruntime session of its share of the cores, another one
+ * once it is asked for texts, and one of them a session of all cores; it runs one task at a time. What it keeps
+ * between tasks lives in the closure below, and dies with the thread.
  */
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import type {
@@ -17,13 +17,14 @@ import type {
 import { Problem } from "../src/errors.ts";
 import { limits } from "../src/limits.ts";
 import { yieldToMainThread } from "../src/native/thread-priority.ts";
+import { type CoreGate, createCoreGate } from "./core-gate.ts";
 import { configureSharp, openImage } from "./decode.ts";
 import { type Decoded, decodeBatch } from "./decode-batch.ts";
 import { readModelInputs } from "./model-inputs.ts";
 import { prepareModel } from "./prepare-model.ts";
 import { createPreprocess, type Preprocess } from "./preprocess.ts";
 import { problemMessage } from "./problem-message.ts";
-import { createSession, type ImageSession } from "./session.ts";
+import { createSession, type ImageSession, wideOptions } from "./session.ts";
 import { prepareUpstream } from "./shrink-to-jpeg.ts";
 import { createTextEmbedder } from "./text-embedder.ts";
 
@@ -31,6 +32,8 @@ interface LoadedModel {
   readonly file: ClipModelFile;
   readonly session: ImageSession;
   readonly preprocess: Preprocess;
+  /** Of all cores. */
+  wide?: ImageSession | undefined;
 }
 
 /** Every task's handler, by the task's kind. */
@@ -40,13 +43,16 @@ type Handlers = {
 
 function createHandlers(): Handlers {
   let loaded: LoadedModel | undefined;
+  let gate = createCoreGate(new Int32Array(new SharedArrayBuffer(4)));
   const textEmbedder = createTextEmbedder();
   configureSharp();
   return {
     ping: async () => ({ isWarm: loaded !== undefined }),
-    "warm-up": async ({ model }) => {
+    "warm-up": async ({ model, cores }) => {
       const startedMs = performance.now();
+      if (cores !== undefined) gate = createCoreGate(cores);
       await loaded?.session.release();
+      await loaded?.wide?.release();
       loaded = undefined;
       await textEmbedder.release();
       try {
@@ -58,12 +64,18 @@ function createHandlers(): Handlers {
       }
       return { warmUpMs: performance.now() - startedMs };
     },
-    "write-model": ({ model, stop }) => prepareModel(model, stop),
-    "embed-images": ({ images, decode }) => {
-      if (loaded === undefined) throw new Error("embed-images before a warm-up with a model");
-      return embedImages(loaded, images, decode);
+    "open-wide": async () => {
+      // What cannot be opened is done without: the other session does the same, only slower.
+      if (loaded !== undefined) loaded.wide ??= await openWide(loaded.file).catch(() => undefined);
+      return { isOpen: loaded?.wide !== undefined };
     },
-    "embed-texts": ({ model, texts }) => textEmbedder.embed(model, texts),
+    "write-model": ({ model, stop }) => prepareModel(model, stop),
+    "embed-images": ({ images, decode, isAlone }) => {
+      if (loaded === undefined) throw new Error("embed-images before a warm-up with a model");
+      const { wide, ...model } = loaded;
+      return embedImages(isAlone ? loaded : model, gate, images, decode);
+    },
+    "embed-texts": ({ model, texts }) => textEmbedder.embed(model, gate, texts),
     "prepare-upstream": ({ image, decode, maxBase64Chars }) =>
       prepareUpstream(image, decode, maxBase64Chars),
     "read-inputs": readModelInputs,
@@ -82,11 +94,19 @@ async function load(file: ClipModelFile): Promise<LoadedModel> {
   return { file, session, preprocess: createPreprocess(file) };
 }
 
+/** Opens the session of all cores. @returns undefined where no picture should be inferred so. */
+async function openWide(file: ClipModelFile): Promise<ImageSession | undefined> {
+  const { wideThreads: threads } = file;
+  return threads === undefined ? undefined : await createSession({ ...file, threads }, wideOptions);
+}
+
 async function embedImages(
-  { file, session, preprocess }: LoadedModel,
+  model: LoadedModel,
+  gate: CoreGate,
   images: readonly ImageBytes[],
   decode: DecodeOptions,
 ): Promise<readonly EmbedOutcome[]> {
+  const { file, preprocess } = model;
   const stride = 3 * file.side * file.side;
   const pixelValues = new Float32Array(images.length * stride);
   const decoded = await decodeBatch(images, limits.decodeTimeoutMs, (image, row) =>
@@ -94,10 +114,10 @@ async function embedImages(
   );
   const rows = decoded.filter(({ problem }) => problem === undefined).length;
   const startedMs = performance.now();
-  const vectors =
+  const { vectors, threads: inferThreads } =
     rows === 0
-      ? new Float32Array()
-      : await session.run(pixelValues.subarray(0, rows * stride), rows);
+      ? { vectors: new Float32Array(), threads: 0 }
+      : await infer(model, gate, pixelValues.subarray(0, rows * stride), rows);
   const inferMs = performance.now() - startedMs;
   let row = 0;
   return decoded.map(({ problem, ...outcome }) => {
@@ -105,8 +125,21 @@ async function embedImages(
     if (problem !== undefined) return { ...outcome, timings, result: { problem } };
     const vector = vectors.slice(row * file.dimensions, (row + 1) * file.dimensions);
     row += 1;
-    return { ...outcome, timings, result: { vector } };
+    return { ...outcome, timings: { ...timings, inferThreads }, result: { vector } };
   });
+}
+
+/** Infers on all cores where that may be and nobody else is at it, else on this worker's share of them. */
+async function infer(
+  { file, session, wide }: LoadedModel,
+  gate: CoreGate,
+  pixelValues: Float32Array,
+  rows: number,
+) {
+  const { threads, wideThreads = threads } = file;
+  const alone = wide && gate.onAll(() => wide.run(pixelValues, rows));
+  if (alone !== undefined) return { vectors: await alone, threads: wideThreads };
+  return { vectors: await gate.onShare(() => session.run(pixelValues, rows)), threads };
 }
 
 async function decodeInto(
@@ -145,6 +178,8 @@ function run(task: Task): Promise<Answers[Task["kind"]]> {
       return handlers.ping(task);
     case "warm-up":
       return handlers["warm-up"](task);
+    case "open-wide":
+      return handlers["open-wide"](task);
     case "write-model":
       return handlers["write-model"](task);
     case "embed-images":

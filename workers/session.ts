@@ -43,6 +43,15 @@ export type ImageTower = Pick<
 /** How a packed tower is opened: it was optimised when it was packed. */
 export const packedOptions: OwnOptions = { graphOptimizationLevel: "disabled" };
 
+/**
+ * How the session of all cores is opened: its threads sleep once they are done. Otherwise they wait for the next
+ * inference for 25 ms with the cores busy, which the main thread and the other workers need then. That is as soon
+ * done for one picture after another, with two thirds of the processor time.
+ *
+ * @see onnxruntime's `onnxruntime_session_options_config_keys.h`.
+ */
+export const wideOptions: OwnOptions = { extra: { session: { force_spinning_stop: "1" } } };
+
 /** A tower's file, and the same packed, where that was done. */
 interface TowerFile {
   readonly path: string;
@@ -76,7 +85,7 @@ const textNames = {
 /**
  * Loads an image tower for the CPU.
  *
- * @param own options of a tower that is not packed.
+ * @param own further options; which optimisations are done is not asked of a packed tower.
  * @throws Error of onnxruntime if the file is missing or broken; Problem if its graph is another one, or
  *   it was changed since it was checked.
  */
@@ -101,7 +110,7 @@ export async function createSession(
 /**
  * Loads a text tower for the CPU.
  *
- * @param own options of a tower that is not packed.
+ * @param own further options; which optimisations are done is not asked of a packed tower.
  * @throws Error of onnxruntime if the file is missing or broken; Problem if its graph is another one, or
  *   it was changed since it was checked.
  */
@@ -137,7 +146,7 @@ async function openTower(
   { path, packed, threads }: TowerFile,
   own: OwnOptions,
 ): Promise<InferenceSession> {
-  const opened = packed === undefined ? undefined : await openPacked(names, packed, threads);
+  const opened = packed === undefined ? undefined : await openPacked(names, packed, threads, own);
   if (opened !== undefined) return opened;
   // A worker that comes later, or the first text, must not load what was changed since the start.
   return hasCheckedFiles(dirname(path))
@@ -184,9 +193,12 @@ async function openPacked(
   names: TowerNames,
   path: string,
   threads: number,
+  own: OwnOptions,
 ): Promise<InferenceSession | undefined> {
   try {
-    return await openChecked(path, () => openGraph(names, path, threads, packedOptions));
+    return await openChecked(path, () =>
+      openGraph(names, path, threads, { ...own, ...packedOptions }),
+    );
   } catch {
     return undefined;
   }

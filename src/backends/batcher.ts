@@ -1,7 +1,8 @@
 /**
  * The queue in front of the workers: order, batches, deadlines and cancellation. A free worker takes
- * what waits, up to `maxBatch` images or texts; nothing waits for a batch to fill. Callers take turns, and so
- * do images and texts on the worker that takes both.
+ * what waits, up to `maxBatch` images or `maxTextBatch` texts; nothing waits for a batch to fill. Callers take
+ * turns, and so do images and texts on a worker that takes both. An image that comes to idle workers goes to the
+ * one that can infer it on all cores.
  */
 import { Problem } from "../errors.ts";
 import type { Observer } from "../observer.ts";
@@ -28,13 +29,15 @@ import type {
   TextOutcome,
   WrittenModel,
 } from "./protocol.ts";
-import { createSeat, type SeatOptions } from "./seat.ts";
+import { createSeat, type Seat, type SeatOptions } from "./seat.ts";
 
-export interface BatcherOptions extends Omit<SeatOptions, "worker" | "onChange"> {
+export interface BatcherOptions extends Omit<SeatOptions, "worker" | "cores" | "onChange"> {
   readonly workers: readonly Worker[];
   readonly decode: DecodeOptions;
-  /** Images or texts that one inference takes at most. */
+  /** Images that one inference takes at most. */
   readonly maxBatch: number;
+  /** Texts that one task brings at most. */
+  readonly maxTextBatch: number;
   /** ms; writing a model that takes longer hangs. */
   readonly writeModelTimeoutMs: number;
   /** Takes note of every task. */
@@ -51,8 +54,8 @@ export interface Batcher {
   /** Embeds one image; shares an inference with whatever waits beside it. */
   embed(terms: JobTerms): Promise<Queued<EmbedOutcome>>;
   /**
-   * Embeds one text; shares an inference with the texts that wait beside it. All texts go to one worker,
-   * so that there is one copy of the text tower.
+   * Embeds one text; shares an inference with the texts that wait beside it. Where the text tower is not packed,
+   * so that each worker would hold a copy of its own, all texts go to one of them.
    *
    * @throws Problem `model-unavailable` where that tower cannot be used.
    */
@@ -67,7 +70,8 @@ export interface Batcher {
    */
   writeModel(model: ModelToWrite): Promise<WrittenModel>;
   /**
-   * Loads the model, if there is one, into every worker and runs it once in each.
+   * Loads the model, if there is one, into every worker and runs it once in each. The session of all cores, where
+   * the model is to have one, is opened after that, by the first of them, and nobody waits for it.
    *
    * @throws Problem `shutting-down` once closed, `model-unavailable` for a model that cannot be used;
    *   Error if one of them cannot.
@@ -95,31 +99,34 @@ const batchKinds = { embed: "image", "embed-text": "text", prepare: "prepare" } 
 
 /** Makes the queue and puts the workers behind it. */
 export function createBatcher(options: BatcherOptions): Batcher {
-  const { workers, decode, maxBatch } = options;
-  const seats = workers.map((worker) => createSeat({ ...options, worker, onChange: dispatch }));
+  const { workers, decode } = options;
+  const seats = createSeats(options, dispatch);
+  const maxBatch = { image: options.maxBatch, text: options.maxTextBatch };
   const queue = createJobQueue(maxBatch);
   const drained = Promise.withResolvers<void>();
-  const forecast = createForecast({ queue, workers: Math.max(1, workers.length) });
+  let textWorkers = 1;
+  const counts = { workers: Math.max(1, workers.length), textWorkers: () => textWorkers };
+  const forecast = createForecast({ queue, maxBatch, ...counts });
   let closed = false;
 
-  function dispatch(): void {
-    const textSeat = seats.find((seat) => !seat.isLost());
+  function dispatch(isAlone = false): void {
+    const textSeats = seats.filter((seat) => !seat.isLost()).slice(0, textWorkers);
     for (const seat of seats.filter((one) => one.isFree())) {
-      const jobs = queue.take(seat.isWarm(), seat === textSeat);
+      const jobs = queue.take(seat.isWarm(), textSeats.includes(seat));
+      const terms = { decode, isAlone: isAlone && seat.isWide() };
       const onLost = () => refuse(jobs);
-      if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs), onLost);
+      if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs, terms), onLost);
     }
     if (seats.length > 0 && seats.every((seat) => seat.isLost())) refuse(queue.clear());
-    const isIdle = queue.size() === 0 && seats.every((seat) => seat.isFree() || seat.isLost());
-    if (closed && isIdle) drained.resolve();
+    if (closed && queue.size() === 0 && areIdle(seats)) drained.resolve();
   }
 
-  async function runJobs(worker: Worker, jobs: readonly Job[]): Promise<void> {
+  async function runJobs(worker: Worker, jobs: readonly Job[], terms: TaskTerms): Promise<void> {
     for (const job of jobs) job.started();
     const end = forecast.begin(jobs[0]?.kind === "embed-text" ? "text" : "image", jobs.length);
     let tookMs: number | undefined;
     try {
-      tookMs = await runTask(worker, jobs, decode, queue.add);
+      tookMs = await runTask(worker, jobs, terms, queue.add);
     } catch (error) {
       for (const job of jobs) job.settle(asError(error));
       throw error;
@@ -138,8 +145,10 @@ export function createBatcher(options: BatcherOptions): Batcher {
       job = toJob(settle, () => {
         startedAt = performance.now();
       });
+      // Whoever waited for a worker has company: then each worker on its share of the cores gets more done.
+      const isAlone = queue.size() === 0 && areIdle(seats);
       queue.add(job);
-      dispatch();
+      dispatch(isAlone);
     };
     const leaveQueue = () => {
       if (job !== undefined && queue.remove(job)) dispatch();
@@ -150,20 +159,19 @@ export function createBatcher(options: BatcherOptions): Batcher {
 
   return {
     embed: (terms) => enqueue(terms, embedJob(terms)),
-    embedText: (terms) => enqueue(terms, embedTextJob(terms)),
+    embedText: (terms) => {
+      textWorkers = terms.model.packedTextTower === undefined ? 1 : counts.workers;
+      return enqueue(terms, embedTextJob(terms));
+    },
     prepareUpstream: (terms, maxBase64Chars) => enqueue(terms, prepareJob(terms, maxBase64Chars)),
     writeModel: async (model) => {
       if (closed) throw stopping();
-      const [seat] = seats;
-      if (seat === undefined) throw new Error("there is no worker");
-      return await seat.errand((worker) => {
-        const written = worker.run({ kind: "write-model", model });
-        return inTime(written, options.writeModelTimeoutMs, "writing the model took too long");
-      });
+      return await writeModel(seats[0], model, options.writeModelTimeoutMs);
     },
     warmUp: async (model) => {
       if (closed) throw stopping();
       await Promise.all(seats.map((seat) => seat.warmUp(model)));
+      if (model?.wideThreads !== undefined) seats[0]?.widen();
     },
     checkWorkers: () => {
       for (const seat of seats) seat.check();
@@ -182,6 +190,35 @@ export function createBatcher(options: BatcherOptions): Batcher {
       await Promise.all(seats.map((seat) => seat.close()));
     },
   };
+}
+
+/** Seats the workers, who share the cores. */
+function createSeats(options: BatcherOptions, onChange: () => void): readonly Seat[] {
+  const cores = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  return options.workers.map((worker) => createSeat({ ...options, worker, cores, onChange }));
+}
+
+/** Whether no worker is at anything that will end. */
+function areIdle(seats: readonly Seat[]): boolean {
+  return seats.every((seat) => seat.isFree() || seat.isLost());
+}
+
+async function writeModel(
+  seat: Seat | undefined,
+  model: ModelToWrite,
+  timeoutMs: number,
+): Promise<WrittenModel> {
+  if (seat === undefined) throw new Error("there is no worker");
+  return await seat.errand((worker) => {
+    const written = worker.run({ kind: "write-model", model });
+    return inTime(written, timeoutMs, "writing the model took too long");
+  });
+}
+
+/** What a task with images is told beside them. */
+interface TaskTerms {
+  readonly decode: DecodeOptions;
+  readonly isAlone: boolean;
 }
 
 /** Makes the job of somebody who waits for its outcome. */
@@ -213,7 +250,7 @@ function prepareJob(
 async function runTask(
   worker: Worker,
   jobs: readonly Job[],
-  decode: DecodeOptions,
+  { decode, isAlone }: TaskTerms,
   putBack: (job: Job) => void,
 ): Promise<number | undefined> {
   const [first] = jobs;
@@ -243,7 +280,8 @@ async function runTask(
   } else {
     const embeds = jobs.filter((job) => job.kind === "embed");
     const images = embeds.map((job) => job.image);
-    const outcomes = await worker.run({ kind: "embed-images", images, decode }, transfer);
+    const task = { kind: "embed-images", images, decode, isAlone } as const;
+    const outcomes = await worker.run(task, transfer);
     settleEach(
       embeds.map((job, index) => {
         const { notStarted, bytes } = outcomes[index] ?? {};

@@ -4,9 +4,10 @@ import { messageOf, Problem, stackOf } from "../errors.ts";
 import { modelsFolderFault } from "../models/folder-fault.ts";
 import type { BackendOutcome, BackendState, ImageBackend, TextBackend } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
-import { type ClipFilesOptions, obtainClipFiles } from "./clip-files.ts";
+import { type ClipFilesOptions, obtainClipFiles, type WrittenFiles } from "./clip-files.ts";
 import { createClipState } from "./clip-state.ts";
 import type {
+  ClipModelFile,
   ClipTextModelFile,
   EmbedOutcome,
   ModelToWrite,
@@ -21,6 +22,8 @@ export interface ClipOptions extends ClipFilesOptions {
   readonly input: PixelInput;
   /** onnxruntime threads of each worker. */
   readonly threadsPerWorker: number;
+  /** Those of the session for a picture that comes alone; undefined where there is to be none. */
+  readonly wideThreads?: number | undefined;
   readonly batcher: Batcher;
 }
 
@@ -62,6 +65,13 @@ export function createClip(options: ClipOptions): ClipBackend {
     throw error;
   }
 
+  /** Weights that are not packed are not shared: a second session would hold a copy of its own. */
+  function modelFileOf({ imageTower, packed }: WrittenFiles): ClipModelFile {
+    const wideThreads = packed === undefined ? undefined : options.wideThreads;
+    const packedImageTower = packed?.imageTower;
+    return { imageTower, packedImageTower, dimensions, ...input, threads, wideThreads };
+  }
+
   async function load(terms: LoadTerms): Promise<void> {
     if (state.current().kind === "ready") return;
     const startedAt = performance.now();
@@ -71,10 +81,9 @@ export function createClip(options: ClipOptions): ClipBackend {
       }
       const files = await obtainClipFiles(options, { ...terms, onState: state.set });
       if (files === undefined) return;
-      const { imageTower, textTower, packed, model } = files;
+      const { textTower, packed, model } = files;
       textModel = { textTower, packedTextTower: packed?.textTower, dimensions, threads };
-      const packedImageTower = packed?.imageTower;
-      await batcher.warmUp({ imageTower, packedImageTower, dimensions, ...input, threads });
+      await batcher.warmUp(modelFileOf(files));
       fingerprint = fingerprintOf(exactId, input, model);
       state.set({ kind: "ready" });
       log.info("model ready", { model: exactId, ms: Math.round(performance.now() - startedAt) });

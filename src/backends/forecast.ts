@@ -5,8 +5,12 @@ import type { InputKind, JobQueue } from "./job.ts";
 
 export interface ForecastOptions {
   readonly queue: Pick<JobQueue, "size" | "preview">;
-  /** How many workers there are: each takes images, one of them texts too. */
+  /** How many workers there are: each takes images. */
   readonly workers: number;
+  /** How many of them take texts too. */
+  readonly textWorkers: () => number;
+  /** Most inputs of each kind that a worker takes together. */
+  readonly maxBatch: Readonly<Record<InputKind, number>>;
 }
 
 export interface Forecast {
@@ -40,25 +44,27 @@ const firstGuess = { image: 100, text: 25 } as const;
 const ownPart = { image: 0.75, text: 0.4 } as const;
 
 /** Makes the forecast of one queue. */
-export function createForecast({ queue, workers }: ForecastOptions): Forecast {
+export function createForecast(options: ForecastOptions): Forecast {
+  const { queue, workers, textWorkers, maxBatch } = options;
   const measured: Partial<Record<InputKind, number>> = {};
   const running = { image: 0, text: 0 };
   const msPer = (kind: InputKind) => measured[kind] ?? firstGuess[kind];
 
   /**
-   * ms until so many inputs are done, and before them, by turns, those of the other kind. Texts wait for one
-   * worker, which takes as many images in between as the other workers leave to it.
+   * ms until so many inputs are done, and before them, by turns, those of the other kind. Texts wait for the
+   * workers that take them, which take as many images in between as the other workers leave to them.
    */
   function finishMs(kind: InputKind, inputs: number, others: number): number {
-    const [image, text] = [Math.max(msPer("image"), 0.001), msPer("text")];
-    const own = kind === "text" ? text : image;
-    const alone = kind === "text" ? inputs * text : (inputs * image) / workers;
-    const other = kind === "text" ? image : text;
-    const byTurns =
-      kind === "text"
-        ? inputs * (text + image)
-        : inputs / ((workers - 1) / image + 1 / (image + text));
-    return Math.max(alone, Math.min(byTurns, (inputs * own + others * other) / workers));
+    const otherKind = kind === "text" ? "image" : "text";
+    const own = Math.max(msPer(kind), 0.001);
+    const other = msPer(otherKind);
+    const withBoth = textWorkers();
+    const takers = kind === "text" ? withBoth : workers;
+    // Such a worker takes a batch of the one kind, then one of the other.
+    const inTurn = own + (other * maxBatch[otherKind]) / maxBatch[kind];
+    const byTurns = inputs / ((takers - withBoth) / own + withBoth / inTurn);
+    const allMs = (inputs * own + others * other) / workers;
+    return Math.max((inputs * own) / takers, Math.min(byTurns, allMs));
   }
 
   /** ms until the one that waits in this place, counted from 1, is done, and all that was begun before. */

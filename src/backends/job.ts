@@ -92,8 +92,8 @@ export interface JobQueue {
   clear(): readonly Job[];
 }
 
-/** Makes an empty queue. */
-export function createJobQueue(maxBatch: number): JobQueue {
+/** Makes an empty queue. @param maxBatch most of each kind that are taken together. */
+export function createJobQueue(maxBatch: Readonly<Record<InputKind, number>>): JobQueue {
   const lines = { image: createLine(), text: createLine() };
   const lineOf = ({ kind }: Job) => (kind === "embed-text" ? lines.text : lines.image);
   /** What a worker that takes both takes first. */
@@ -105,10 +105,11 @@ export function createJobQueue(maxBatch: number): JobQueue {
     add: (job) => lineOf(job).add(job),
     take: (isWarm, takesTexts) => {
       const can = ({ kind }: Job) => isWarm || kind === "prepare";
-      if (!takesTexts) return lines.image.take(can, maxBatch);
+      const takeFrom = (kind: InputKind) => lines[kind].take(can, maxBatch[kind]);
+      if (!takesTexts) return takeFrom("image");
       const second = first === "image" ? "text" : "image";
-      const jobs = lines[first].take(can, maxBatch);
-      if (jobs.length === 0) return lines[second].take(can, maxBatch);
+      const jobs = takeFrom(first);
+      if (jobs.length === 0) return takeFrom(second);
       first = second;
       return jobs;
     },

@@ -43,6 +43,8 @@ export interface ClipModelFile extends PixelInput {
   readonly dimensions: number;
   /** onnxruntime's intra-op threads of this worker. */
   readonly threads: number;
+  /** Those of the second session that one worker opens for a picture that comes alone; absent where none does. */
+  readonly wideThreads?: number | undefined;
 }
 
 /** A model's text tower, and how to run it. */
@@ -89,10 +91,20 @@ export type WrittenModel =
   /** `mayPass`: another try may help, as where a disk is full. */
   | { readonly unavailable: string; readonly mayPass?: boolean };
 
+/** One number that all workers share: how many of them infer now, or -1 while one has every core. */
+export type SharedCores = Int32Array<SharedArrayBuffer>;
+
 /** What a worker is asked to do. */
 export type Task =
   | { readonly kind: "ping" }
-  | { readonly kind: "warm-up"; readonly model: ClipModelFile | undefined }
+  | {
+      readonly kind: "warm-up";
+      readonly model: ClipModelFile | undefined;
+      /** Shared with the other workers; a worker without it has no others. */
+      readonly cores?: SharedCores;
+    }
+  /** Opens the second session of a model that is warm, with `wideThreads`. */
+  | { readonly kind: "open-wide" }
   | {
       /** Sees to it that both towers are there: they are checked, or written. */
       readonly kind: "write-model";
@@ -105,6 +117,8 @@ export type Task =
       /** 1 to 8 images; each has an outcome of its own. */
       readonly images: readonly ImageBytes[];
       readonly decode: DecodeOptions;
+      /** Whether no worker had anything to do when it came: it may be inferred on all cores. */
+      readonly isAlone?: boolean;
     }
   | {
       readonly kind: "embed-texts";
@@ -151,6 +165,8 @@ export interface ProblemMessage {
 export interface WorkerTimings {
   readonly decodeMs: number;
   readonly inferMs: number;
+  /** onnxruntime's threads that inferred it; absent where none did. */
+  readonly inferThreads?: number;
 }
 
 /** Outcome of one image of an `embed-images`. */
@@ -206,6 +222,8 @@ export interface Answers {
   readonly ping: { readonly isWarm: boolean };
   /** A model that cannot be used is a problem. */
   readonly "warm-up": { readonly warmUpMs: number } | { readonly problem: ProblemMessage };
+  /** Not open: it is not needed, its memory could not be had, or the thread holds no model. */
+  readonly "open-wide": { readonly isOpen: boolean };
   readonly "write-model": WrittenModel;
   readonly "embed-images": readonly EmbedOutcome[];
   /** A tower that cannot be used is a problem of them all. */

@@ -3,10 +3,12 @@ import { messageOf, Problem } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { DeadlineError, inTime } from "./deadline.ts";
 import type { Worker } from "./pool.ts";
-import type { ClipModelFile } from "./protocol.ts";
+import type { ClipModelFile, SharedCores } from "./protocol.ts";
 
 export interface SeatOptions {
   readonly worker: Worker;
+  /** What all workers share, so that they do not infer with more threads than there are cores. */
+  readonly cores: SharedCores;
   /** ms; work that takes longer hangs in native code. */
   readonly hangTimeoutMs: number;
   /** ms; a worker that is not warm by then is given up. */
@@ -43,8 +45,20 @@ export interface Seat {
    *   cannot be used.
    */
   warmUp(model: ClipModelFile | undefined): Promise<void>;
+  /** Opens the session of all cores, as soon as the seat is free; again whenever the worker is warmed up again. */
+  widen(): void;
+  /** Whether it is open. */
+  isWide(): boolean;
   /** Ends the thread of a free seat. A lost one is left alone: ending it would abort the process. */
   close(): Promise<void>;
+}
+
+/** How long work may take. */
+interface WorkTerms {
+  readonly timeoutMs: number;
+  /** What is said of work that takes longer. */
+  readonly fault: string;
+  readonly onLost?: () => void;
 }
 
 /** Makes the seat of one worker. */
@@ -56,15 +70,12 @@ export function createSeat(options: SeatOptions): Seat {
   let isClosed = false;
 
   /** Sees work to its end, whatever that is, so that the seat can be offered again. */
-  async function settle(
-    work: Promise<void>,
-    { timeoutMs, fault, onLost }: { timeoutMs: number; fault: string; onLost: () => void },
-  ): Promise<void> {
+  async function settle(work: Promise<void>, { timeoutMs, fault, onLost }: WorkTerms) {
     try {
       await inTime(work, timeoutMs, fault);
     } catch (error) {
       if (error instanceof DeadlineError) {
-        onLost();
+        onLost?.();
         await abandon(error);
       } else await revive(error);
     }
@@ -72,11 +83,12 @@ export function createSeat(options: SeatOptions): Seat {
 
   /** A thread that died was replaced by a cold one, so the model is loaded again. */
   async function revive(why: unknown): Promise<void> {
-    const model = session.model();
+    const [model, wasWide] = [session.model(), session.isWide()];
     if (model === undefined) return;
     options.log.warn("a worker is warmed up again", { cause: messageOf(why) });
     try {
       await session.load(model);
+      if (wasWide) widen();
     } catch (cause) {
       const error = new Error("a worker could not be warmed up again", { cause });
       if (cause instanceof DeadlineError) await abandon(error);
@@ -105,9 +117,9 @@ export function createSeat(options: SeatOptions): Seat {
     return await promise;
   }
 
-  async function ping(): Promise<void> {
-    const { isWarm } = await worker.run({ kind: "ping" });
-    if (!isWarm && session.model() !== undefined) throw new Error("its thread was replaced");
+  function widen(): void {
+    const terms = { timeoutMs: options.warmUpTimeoutMs, fault: "a worker opens no second session" };
+    turns.add(() => settle(session.widen(), terms));
   }
 
   worker.onDeath(() => {
@@ -126,10 +138,12 @@ export function createSeat(options: SeatOptions): Seat {
     check: () => {
       if (turns.isTaken() || isClosed) return;
       const terms = { timeoutMs: options.pingTimeoutMs, fault: "an idle worker is silent" };
-      turns.add(() => settle(ping(), { ...terms, onLost: () => {} }));
+      turns.add(() => settle(session.ping(), terms));
     },
     errand,
     warmUp: (model) => errand(() => session.load(model)),
+    widen,
+    isWide: session.isWide,
     close: async () => {
       isClosed = true;
       if (isLost) return;
@@ -163,18 +177,31 @@ function createTurns(onIdle: () => void) {
   };
 }
 
-/** What the worker's session holds. */
+/** What the worker's sessions hold. */
 function createSession({
   worker,
+  cores,
   warmUpTimeoutMs,
-}: Pick<SeatOptions, "worker" | "warmUpTimeoutMs">) {
+}: Pick<SeatOptions, "worker" | "cores" | "warmUpTimeoutMs">) {
   let loaded: ClipModelFile | undefined;
+  let isWide = false;
   return {
+    isWide: () => isWide,
+    ping: async (): Promise<void> => {
+      const { isWarm } = await worker.run({ kind: "ping" });
+      if (!isWarm && loaded !== undefined) throw new Error("its thread was replaced");
+    },
+    /** A thread that dies of it is not asked again. */
+    widen: async (): Promise<void> => {
+      isWide = false;
+      ({ isOpen: isWide } = await worker.run({ kind: "open-wide" }));
+    },
     /** Undefined while none is loaded. */
     model: () => loaded,
     load: async (model: ClipModelFile | undefined): Promise<void> => {
       loaded = undefined;
-      const task = worker.run({ kind: "warm-up", model });
+      isWide = false;
+      const task = worker.run({ kind: "warm-up", model, cores });
       const answer = await inTime(task, warmUpTimeoutMs, "a worker did not become ready");
       if ("problem" in answer) throw new Problem(answer.problem.code, answer.problem.detail);
       loaded = model;

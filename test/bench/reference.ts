@@ -1,7 +1,7 @@
 /** Bare onnxruntime on the cores that the service has: the reference of the speed figures. */
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { limits } from "../../src/limits.ts";
+import { shapeOf } from "../../src/backends/shape.ts";
 import { prepareSynthetic } from "../support/default-model.ts";
 import { testModelsDir } from "../support/service.ts";
 import type { BareAnswer, BareQuestion } from "./bare-onnxruntime.ts";
@@ -28,10 +28,10 @@ export interface Speed {
 /** Every core in one session, and shared among as many sessions as the service has workers. */
 export function referenceShapes() {
   const cores = availableParallelism();
-  const workers = Math.min(cores, limits.maxDefaultWorkers);
+  const { workers, threads } = shapeOf(cores, 0);
   return {
     oneSession: { sessions: 1, threads: cores },
-    manySessions: { sessions: workers, threads: Math.floor(cores / workers) },
+    manySessions: { sessions: workers, threads },
   };
 }
 

@@ -64,6 +64,7 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
     workers: [worker],
     decode: { maxPixels: 1, orientation: "apply" },
     maxBatch: limits.maxBatch,
+    maxTextBatch: limits.maxTextBatch,
     hangTimeoutMs: 60_000,
     warmUpTimeoutMs: 60_000,
     pingTimeoutMs: 60_000,

@@ -22,6 +22,8 @@ export interface HeldTask {
 interface FakeWorkerOptions {
   /** What a warm-up does; nothing, at once, unless told. */
   readonly onWarmUp?: (model: ClipModelFile | undefined) => Promise<void>;
+  /** Whether the session of all cores can be opened; at once that it is, unless told. */
+  readonly onOpenWide?: () => Promise<boolean>;
   /** What writing the model gives; two file names, at once, unless told. */
   readonly onWriteModel?: () => Promise<WrittenModel>;
   /** What a ping answers; at once that the worker is warm, unless told. */
@@ -57,7 +59,7 @@ export const anyModelToWrite: ModelToWrite = {
 /** Makes one. Tasks with images are held until `next` hands them to the test. */
 export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
   const { onWarmUp = async () => {}, onWriteModel = async () => written } = options;
-  const { onPing = async () => ({ isWarm: true }) } = options;
+  const { onPing = async () => ({ isWarm: true }), onOpenWide = async () => true } = options;
   const deathListeners: (() => void)[] = [];
   const written = { imageTower: "image.onnx", textTower: "text.onnx" };
   const tasks: Task[] = [];
@@ -71,6 +73,8 @@ export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
     tasks.push(task);
     if (task.kind === "warm-up") {
       onWarmUp(task.model).then(() => answer({ warmUpMs: 0 }), reject);
+    } else if (task.kind === "open-wide") {
+      onOpenWide().then((isOpen) => answer({ isOpen }), reject);
     } else if (task.kind === "write-model") {
       onWriteModel().then(answer, reject);
     } else if (task.kind === "ping") {

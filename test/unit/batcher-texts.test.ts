@@ -20,6 +20,7 @@ async function setUp(workers: readonly FakeWorker[]) {
     workers,
     decode: { maxPixels: 1, orientation: "apply" },
     maxBatch: 4,
+    maxTextBatch: 4,
     hangTimeoutMs: 60_000,
     warmUpTimeoutMs: 60_000,
     pingTimeoutMs: 60_000,

@@ -26,6 +26,7 @@ function setUp(workers: readonly FakeWorker[], options: Partial<BatcherOptions> 
     workers,
     decode: { maxPixels: 1, orientation: "apply" },
     maxBatch: 8,
+    maxTextBatch: 8,
     hangTimeoutMs: 60_000,
     warmUpTimeoutMs: 60_000,
     writeModelTimeoutMs: 60_000,

@@ -22,6 +22,7 @@ function setUp(worker: Worker, options: Partial<ClipOptions> = {}) {
     workers: [worker],
     decode: { maxPixels: 1, orientation: "apply" },
     maxBatch: 8,
+    maxTextBatch: 8,
     hangTimeoutMs: 30_000,
     warmUpTimeoutMs: 30_000,
     writeModelTimeoutMs: 60_000,

@@ -2,7 +2,6 @@
 import { describe, expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { coresQuota, memoryLimitBytes } from "../../src/cli/checks/cgroup.ts";
 import { type Check, type Finding, ok, runCheck } from "../../src/cli/checks/check.ts";
 import {
   glibcCheck,
@@ -19,6 +18,7 @@ import {
   processorCheck,
 } from "../../src/cli/checks/machine.ts";
 import { settingsChecks, umaskCheck, variablesCheck } from "../../src/cli/checks/variables.ts";
+import { coresQuota, memoryLimitBytes, usableCores } from "../../src/native/cgroup.ts";
 import { glibcVersion, readLibstdcxx } from "../../src/native/host-libraries.ts";
 import { leftOut } from "../support/left-out.ts";
 import { repositoryRoot } from "../support/source-files.ts";
@@ -126,10 +126,35 @@ describe("control groups", () => {
     expect(coresQuota(host({ "/proc/self/cgroup": "0::/\n" }))).toBeUndefined();
   });
 
-  test("more workers than the quota are warned of, with the number that fits", async () => {
-    const finding = await runCheck(coresCheck(v2, 8, 4), never);
-    expect(finding).toMatchObject({ status: "warn", mend: expect.stringContaining("WORKERS=1,") });
-    expect(await statusOf(coresCheck(v2, 8, 1))).toBe("ok");
+  test("whole cores of the least quota are kept busy, one at least", () => {
+    const quotaOf = (max: string) =>
+      host({ "/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": max });
+    expect(usableCores(v2, 8)).toBe(1);
+    expect(usableCores(quotaOf("250000 100000\n"), 8)).toBe(2);
+    expect(usableCores(quotaOf("250000 100000\n"), 1)).toBe(1);
+    expect(usableCores(quotaOf("50000 100000\n"), 8)).toBe(1);
+    expect(usableCores(quotaOf("max 100000\n"), 8)).toBe(8);
+    expect(usableCores(host({}), 8)).toBe(8);
+  });
+
+  test("a group of the first version whose name has colons is found", () => {
+    const read = host({
+      "/proc/self/cgroup": "4:cpu,cpuacct:/pods.slice:cri-containerd:0af1\n",
+      "/sys/fs/cgroup/cpu/pods.slice:cri-containerd:0af1/cpu.cfs_quota_us": "300000\n",
+      "/sys/fs/cgroup/cpu/pods.slice:cri-containerd:0af1/cpu.cfs_period_us": "100000\n",
+    });
+    expect(coresQuota(read)).toBe(3);
+  });
+
+  test("a quota is told of, and warned of where it is less than a core", async () => {
+    const { status, found } = await runCheck(coresCheck(v2, 1, 1), never);
+    expect(status).toBe("ok");
+    expect(found).toContain("grants the time of 1.5");
+    const half = host({
+      "/proc/self/cgroup": "0::/\n",
+      "/sys/fs/cgroup/cpu.max": "50000 100000\n",
+    });
+    expect(await statusOf(coresCheck(half, 1, 1))).toBe("warn");
     expect(await statusOf(coresCheck(host({}), 8, 4))).toBe("ok");
   });
 });

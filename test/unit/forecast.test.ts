@@ -13,6 +13,8 @@ import {
 
 const model: ClipTextModelFile = { textTower: "text.onnx", dimensions: 1, threads: 1 };
 
+const maxBatch = { image: 8, text: 8 };
+
 /** ms that a request may take. */
 const timeoutMs = 10_000;
 
@@ -23,6 +25,7 @@ async function setUp() {
     workers: [worker],
     decode: { maxPixels: 1, orientation: "apply" },
     maxBatch: 8,
+    maxTextBatch: 8,
     hangTimeoutMs: 60_000,
     warmUpTimeoutMs: 60_000,
     pingTimeoutMs: 60_000,
@@ -140,7 +143,12 @@ test("nothing is no demand", async () => {
 
 test("an image that is running counts, and its worker's next measurement changes the rate", () => {
   const preview = () => ({ lastPlace: 1, passed: [] });
-  const { begin, refusal } = createForecast({ queue: { size: () => 0, preview }, workers: 1 });
+  const { begin, refusal } = createForecast({
+    queue: { size: () => 0, preview },
+    workers: 1,
+    textWorkers: () => 1,
+    maxBatch,
+  });
   const ask = () => refusal({ kind: "image", inputs: 1, deadline: performance.now() + timeoutMs });
   begin("image", 1)(5000);
   expect(ask()).toBeUndefined();
@@ -156,6 +164,8 @@ test("workers share images, and one of them the texts", () => {
   const forecast = createForecast({
     queue: { size, preview: () => ({ lastPlace: 1, passed: [] }) },
     workers: 2,
+    textWorkers: () => 1,
+    maxBatch,
   });
   forecast.begin("image", 1)(100);
   forecast.begin("text", 1)(10);

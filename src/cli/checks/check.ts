@@ -20,9 +20,6 @@ export interface Check {
   readonly run: (signal: AbortSignal) => Finding | Promise<Finding>;
 }
 
-/** Text of a file of the host, such as one under `/proc`; undefined where it cannot be read. */
-export type ReadText = (path: string) => string | undefined;
-
 const defaultTimeoutMs = 5_000;
 
 export function ok(found: string): Finding {

@@ -1,11 +1,12 @@
 /** Every check, with the real host around it. */
 import { lookup } from "node:dns/promises";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { shapeOf } from "../../backends/shape.ts";
 import type { Config } from "../../config.ts";
-import { limits } from "../../limits.ts";
 import { catalog } from "../../models/catalog.ts";
 import { findServedWeights, installedModel, servedWeights } from "../../models/installed-model.ts";
+import { readHostText, usableCores } from "../../native/cgroup.ts";
 import { cpuFeatures } from "../../native/cpu-features.ts";
 import { glibcVersion, readLibstdcxx } from "../../native/host-libraries.ts";
 import { openLibc } from "../../native/libc.ts";
@@ -60,8 +61,8 @@ async function quickChecks(
   weights: WeightsOptions,
 ): Promise<Check[]> {
   const { config, environment } = call;
-  const cores = availableParallelism();
-  const workers = Math.min(config.WORKERS || limits.maxDefaultWorkers, cores);
+  const cores = usableCores(readHostText, availableParallelism());
+  const { workers } = shapeOf(cores, config.WORKERS);
   const host = { glibcVersion, libstdcxx: readLibstdcxx };
   const address = { host: config.HOST, port: config.PORT, findListener };
   const openSecrets = () => openCredentials(config, environment["CREDENTIALS_DIRECTORY"]);
@@ -69,10 +70,10 @@ async function quickChecks(
     ...settingsChecks(faults),
     variablesCheck(environment),
     processorCheck(cpuFeatures, process.arch),
-    coresCheck(readText, cores, workers),
-    memoryCheck(readText, workers),
-    descriptorsCheck(readText),
-    procCheck(readText),
+    coresCheck(readHostText, cores, workers),
+    memoryCheck(readHostText, workers),
+    descriptorsCheck(readHostText),
+    procCheck(readHostText),
     sharedMemoryCheck(),
     umaskCheck(process.umask()),
     glibcCheck(host),
@@ -159,13 +160,5 @@ function findListener(port: number) {
   const inode = readTcpSockets(port).find(({ isListening }) => isListening)?.inode;
   const pid = inode === undefined ? undefined : findOwner(inode);
   if (pid === undefined) return undefined;
-  return { pid, name: readText(`/proc/${pid}/comm`)?.trim() ?? "a process" };
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return undefined;
-  }
+  return { pid, name: readHostText(`/proc/${pid}/comm`)?.trim() ?? "a process" };
 }

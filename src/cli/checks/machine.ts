@@ -1,6 +1,6 @@
 /** Processor, memory and what else the machine gives this process. */
-import { coresQuota, memoryLimitBytes } from "./cgroup.ts";
-import { type Check, fail, ok, type ReadText, warn } from "./check.ts";
+import { coresQuota, memoryLimitBytes, type ReadText } from "../../native/cgroup.ts";
+import { type Check, fail, ok, warn } from "./check.ts";
 
 const MIB = 1024 * 1024;
 /** Measured: what one worker takes beside the mapped weights, and the rest of the process. */
@@ -35,7 +35,7 @@ export function processorCheck(
 }
 
 /**
- * @param cores that this process may run on.
+ * @param cores that are kept busy, of `usableCores`.
  * @param workers threads that infer.
  */
 export function coresCheck(read: ReadText, cores: number, workers: number): Check {
@@ -43,12 +43,10 @@ export function coresCheck(read: ReadText, cores: number, workers: number): Chec
     name: "cores",
     run: () => {
       const quota = coresQuota(read);
-      if (quota === undefined || quota >= cores) return ok(`${cores}, ${workers} of them workers`);
-      const found = `${cores}, but the control group grants the time of ${quota}`;
-      const fitting = Math.max(1, Math.floor(quota));
-      return workers <= fitting
-        ? ok(found)
-        : warn(found, `set WORKERS=${fitting}, or raise the quota (CPUQuota=, --cpus)`);
+      const found = `${cores}, for ${workers} ${workers === 1 ? "worker" : "workers"}`;
+      if (quota === undefined || quota >= cores + 1) return ok(found);
+      const granted = `${found}: the control group grants the time of ${quota}`;
+      return quota >= 1 ? ok(granted) : warn(granted, "raise the quota (CPUQuota=, --cpus)");
     },
   };
 }

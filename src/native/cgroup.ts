@@ -1,5 +1,29 @@
 /** Limits that a control group sets: a container's, or those of a systemd unit. */
-import type { ReadText } from "./check.ts";
+import { readFileSync } from "node:fs";
+
+/** Text of a file of the host, such as one under `/proc`; undefined where it cannot be read. */
+export type ReadText = (path: string) => string | undefined;
+
+/** Reads the real one. */
+export function readHostText(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Cores that this process may keep busy: those that it may run on (affinity, cpusets), or fewer where a control
+ * group grants it less time. A broken one is left to the main thread and the kernel, because a thread that
+ * exceeds the quota is stopped, with all others of the process, until the next tenth of a second.
+ *
+ * @param parallelism cores that it may run on, of `os.availableParallelism`.
+ * @returns 1 at least.
+ */
+export function usableCores(read: ReadText, parallelism: number): number {
+  return Math.max(1, Math.min(parallelism, Math.floor(coresQuota(read) ?? parallelism)));
+}
 
 /**
  * Least memory limit of this process's group and of those above it, in bytes; undefined without any.
@@ -33,7 +57,9 @@ export function coresQuota(read: ReadText): number | undefined {
 function groupFolders(read: ReadText, controller: string): string[] {
   const lines = (read("/proc/self/cgroup") ?? "").split("\n");
   return lines.flatMap((line) => {
-    const [, controllers, path = "/"] = line.split(":");
+    // Of hierarchy, controllers and path; the path may have colons too.
+    const [, controllers, ...rest] = line.split(":");
+    const path = rest.join(":");
     if (controllers === "") return ancestors(path).map((one) => `/sys/fs/cgroup${one}`);
     if (controllers?.split(",").includes(controller) !== true) return [];
     return ancestors(path).map((one) => `/sys/fs/cgroup/${controller}${one}`);

@@ -1,0 +1,142 @@
+/**
+ * How much work a fixed pattern of arrivals makes, in counts: a slower service that runs the model more often, or on
+ * fewer images at a time, is seen here without a clock.
+ */
+import { expect, test } from "bun:test";
+import { createBatcher } from "../../src/backends/batcher.ts";
+import type { ClipTextModelFile, Task } from "../../src/backends/protocol.ts";
+import { limits } from "../../src/limits.ts";
+import {
+  answerMarks,
+  anyModel,
+  createFakeWorker,
+  type FakeWorker,
+  imageOf,
+} from "../support/fake-worker.ts";
+
+const clients = 24;
+
+/** Two warm workers behind a queue with the limits of the service. */
+async function setUp() {
+  const workers = [createFakeWorker(), createFakeWorker()] as const;
+  const batcher = createBatcher({
+    workers,
+    decode: { maxPixels: 1, orientation: "apply" },
+    maxBatch: limits.maxBatch,
+    maxTextBatch: limits.maxTextBatch,
+    hangTimeoutMs: 60_000,
+    warmUpTimeoutMs: 60_000,
+    writeModelTimeoutMs: 60_000,
+    pingTimeoutMs: 60_000,
+    log: { warn: () => {} },
+    onWorkerLost: () => {},
+  });
+  await batcher.warmUp({ ...anyModel, wideThreads: 2 });
+  await Bun.sleep(0);
+  return { batcher, workers };
+}
+
+function terms() {
+  return { signal: new AbortController().signal, deadline: performance.now() + 60_000 };
+}
+
+/** Clients of which each sends its next as soon as it has its answer, so many times. */
+async function closedLoop(times: number, send: () => Promise<unknown>): Promise<void> {
+  const client = async () => {
+    for (let sent = 0; sent < times; sent += 1) await send();
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+}
+
+/** Answers the workers' tasks in turn, each once the clients of the one before have sent again. */
+async function answerInTurn(workers: readonly FakeWorker[], done: Promise<void>): Promise<void> {
+  let isOver = false;
+  const over = done.then(() => {
+    isOver = true;
+  });
+  while (!isOver) {
+    for (const worker of workers) {
+      const held = await Promise.race([worker.next(), over]);
+      if (held === undefined) return;
+      const { task } = held;
+      if (task.kind === "embed-texts") {
+        held.answer(
+          task.texts.map(() => ({ vector: new Float32Array(1), truncated: false, inferMs: 1 })),
+        );
+      } else answerMarks(held);
+      await Bun.sleep(0);
+    }
+  }
+}
+
+function sizesOf(workers: readonly FakeWorker[]): number[] {
+  const sizeOf = (task: Task) => {
+    if (task.kind === "embed-images") return task.images.length;
+    return task.kind === "embed-texts" ? task.texts.length : [];
+  };
+  return workers.flatMap(({ tasks }) => tasks.flatMap(sizeOf));
+}
+
+test("24 clients fill every batch of images but the first and last of each worker, and one run serves eight", async () => {
+  const { batcher, workers } = await setUp();
+  const rounds = 20;
+  const done = closedLoop(rounds, () => batcher.embed({ ...terms(), image: imageOf(1) }));
+  await answerInTurn(workers, done);
+  const sizes = sizesOf(workers);
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(clients * rounds);
+  expect(sizes.filter((size) => size < limits.maxBatch).length).toBeLessThanOrEqual(4);
+  expect(sizes.length).toBeLessThanOrEqual((clients * rounds) / limits.maxBatch + 3);
+  const isAlone = workers.map(({ tasks }) =>
+    tasks.filter((task) => task.kind === "embed-images" && task.isAlone),
+  );
+  expect(isAlone.map(({ length }) => length)).toEqual([1, 0]);
+});
+
+test("24 clients share tasks of texts among both workers, where the weights are shared", async () => {
+  const { batcher, workers } = await setUp();
+  const rounds = 20;
+  const model: ClipTextModelFile = {
+    textTower: "text.onnx",
+    packedTextTower: "packed/text.onnx",
+    dimensions: 1,
+    threads: 1,
+  };
+  const send = () => batcher.embedText({ ...terms(), text: "a", model });
+  await answerInTurn(workers, closedLoop(rounds, send));
+  const [one = 0, other = 0] = workers.map((worker) => sizesOf([worker]).length);
+  expect(Math.abs(one - other)).toBeLessThanOrEqual(1);
+  // A worker takes what came while the other was at its own: half of the clients' or more.
+  expect(one + other).toBeLessThanOrEqual((clients * rounds) / (clients / 3) + 4);
+});
+
+test("one image is one task of one run, whatever comes before and after it", async () => {
+  const { batcher, workers } = await setUp();
+  for (let sent = 0; sent < 5; sent += 1) {
+    const answer = batcher.embed({ ...terms(), image: imageOf(sent) });
+    answerMarks(await workers[0].next());
+    await answer;
+    await Bun.sleep(0);
+  }
+  expect(sizesOf(workers)).toEqual([1, 1, 1, 1, 1]);
+});
+
+test("of a caller's 256 images no more than the batches in flight come before another's one", async () => {
+  const { batcher, workers } = await setUp();
+  const caller = new AbortController();
+  const many = Array.from({ length: 256 }, () =>
+    batcher.embed({ ...terms(), signal: caller.signal, image: imageOf(1) }),
+  );
+  const settled = Promise.allSettled(many);
+  for (const worker of workers) answerMarks(await worker.next());
+  await Bun.sleep(0);
+  // Now each worker is at a full batch of theirs.
+  const single = batcher.embed({ ...terms(), image: imageOf(9) });
+  for (const worker of workers) answerMarks(await worker.next());
+  await Bun.sleep(0);
+  const next = await workers[0].next();
+  expect(JSON.stringify(next.task)).toContain(JSON.stringify(imageOf(9)));
+  answerMarks(next);
+  await single;
+  caller.abort();
+  await settled;
+});
