@@ -64,8 +64,8 @@ function createHandlers(): Handlers {
       return embedImages(loaded, images, decode);
     },
     "embed-texts": ({ model, texts }) => textEmbedder.embed(model, texts),
-    "prepare-upstream": ({ image, decode, maxBase64Chars }) =>
-      prepareUpstream(image, decode, maxBase64Chars),
+    "prepare-upstream": ({ image, decode, maxBase64Chars, maxSide }) =>
+      prepareUpstream(image, decode, maxBase64Chars, maxSide),
     "read-inputs": readModelInputs,
   };
 }
