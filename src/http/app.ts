@@ -15,6 +15,7 @@ import { docsRoutes } from "./routes/docs.ts";
 import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
 import { embeddingsRoutes, type LookUpRoutes } from "./routes/embeddings.ts";
 import { healthRoutes } from "./routes/health.ts";
+import { pageRoutes } from "./routes/page.ts";
 import { problemRoutes } from "./routes/problems.ts";
 import { type SimilarityRoutes, similarityRoutes } from "./routes/similarity.ts";
 import { uploadRoutes } from "./routes/upload.ts";
@@ -74,7 +75,8 @@ export function createApp(options: AppOptions) {
     })
     .use(api)
     .use(problemRoutes())
-    .use(docsRoutes(openApi));
+    .use(docsRoutes(openApi))
+    .use(pageRoutes());
   return { fetch: app.fetch, openApi };
 }
 
