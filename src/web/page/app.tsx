@@ -103,10 +103,10 @@ function ModelStates({ service: { local, hosted } }: { readonly service: Service
 function StandInBanner({ service: { local } }: { readonly service: Service }) {
   if (local === undefined || !isStandIn(local.id)) return null;
   return (
-    <p className="banner" role="note">
+    <aside className="banner" aria-label="About the weights">
       <strong>These vectors mean nothing.</strong> The service runs on synthetic weights, which are
       there to try everything else: similar pictures do not get similar vectors. Start it without{" "}
       <code>CLIP_WEIGHTS=synthetic</code> for real ones.
-    </p>
+    </aside>
   );
 }

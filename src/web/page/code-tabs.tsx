@@ -2,7 +2,13 @@
 import { useState } from "react";
 import { CopyButton } from "./copy-button.tsx";
 
-export function CodeTabs({ snippets }: { readonly snippets: Readonly<Record<string, string>> }) {
+export function CodeTabs({
+  model,
+  snippets,
+}: {
+  readonly model: string;
+  readonly snippets: Readonly<Record<string, string>>;
+}) {
   const languages = Object.keys(snippets);
   const [chosen, setChosen] = useState(languages[0] ?? "");
   const code = snippets[chosen] ?? "";
@@ -24,7 +30,7 @@ export function CodeTabs({ snippets }: { readonly snippets: Readonly<Record<stri
       </div>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it may scroll, so the keyboard must reach it. */}
       {/* biome-ignore lint/a11y/useSemanticElements: a section keeps no line breaks. */}
-      <pre tabIndex={0} role="region" aria-label={`${chosen} for this request`}>
+      <pre tabIndex={0} role="region" aria-label={`${chosen} for ${model}`}>
         {code}
       </pre>
     </div>

@@ -92,7 +92,7 @@ function Result({
           </CopyButton>
         ))}
       </div>
-      <CodeTabs snippets={snippets} />
+      <CodeTabs model={model} snippets={snippets} />
     </>
   );
 }

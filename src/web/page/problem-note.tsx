@@ -1,5 +1,6 @@
 /** What went wrong, in words that say what to do; where an API key is asked for, the field for it. */
 import { type FormEvent, useId, useState } from "react";
+import { problems } from "../../errors.ts";
 import type { ImagesvcProblem } from "../client.ts";
 import type { Service } from "./service.ts";
 
@@ -13,11 +14,12 @@ export function ProblemNote({
   readonly onRetry?: () => void;
 }) {
   if (problem.code === "unauthorized") return <KeyForm problem={problem} service={service} />;
-  const isOurs = problem.status !== 0 && problem.code !== "unexpected-answer";
+  const isOurs = isCode(problem.code);
   return (
     <div className="problem" role="alert">
       <p className="title">{problem.title}</p>
       <p>{problem.detail}</p>
+      {isCode(problem.code) && <p>{problems[problem.code].explanation}</p>}
       {problem.originStatus !== undefined && <p>Its host answered {problem.originStatus}.</p>}
       {problem.retryAfterS !== undefined && (
         <p>Try again in {Math.ceil(problem.retryAfterS)} seconds.</p>
@@ -34,13 +36,22 @@ export function ProblemNote({
           </>
         )}
       </p>
-      {onRetry && (
+      {onRetry && mayPass(problem) && (
         <button type="button" onClick={onRetry}>
           Try again
         </button>
       )}
     </div>
   );
+}
+
+function isCode(code: string): code is keyof typeof problems {
+  return Object.hasOwn(problems, code);
+}
+
+/** Whether the same request may do better later. */
+function mayPass({ status }: ImagesvcProblem): boolean {
+  return status === 0 || status === 429 || status >= 500;
 }
 
 function KeyForm({
