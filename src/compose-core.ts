@@ -11,6 +11,7 @@ import { createEmbedder } from "./core/embed.ts";
 import { createTextEmbedder } from "./core/embed-text.ts";
 import type { Recall } from "./core/recall.ts";
 import { createShare, sharedBackend } from "./core/share.ts";
+import { createThumbnailMaker } from "./core/thumbnail.ts";
 import { limits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { catalog } from "./models/catalog.ts";
@@ -90,6 +91,7 @@ export function composeCore(
     ),
     downloads,
     recall,
+    makeThumbnail: createThumbnailMaker(batcher),
     keepDownloads: config.DOWNLOADS_KEEP,
     requestTimeoutMs,
   });

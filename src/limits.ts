@@ -10,6 +10,10 @@ export const limits = {
   fetchSilenceMs: 8_000,
   /** Host names of image URLs that are looked up at once. */
   maxNameLookUps: 1024,
+  /** Pixels of a thumbnail's longer side. */
+  thumbnailSide: 320,
+  /** Characters of a thumbnail in base64. */
+  maxThumbnailChars: 48_000,
   /** Characters of an image URL. */
   maxUrlChars: 8192,
   /** Characters of a `filename` that are echoed back. */

@@ -131,6 +131,12 @@ const breaks: readonly (readonly [string, string, string, string])[] = [
     `import type { Elysia } from "elysia";`,
     "imports elysia: keep HTTP in src/http/",
   ],
+  [
+    "React outside the pages",
+    "src/http/app.ts",
+    `import { renderToString } from "react-dom/server";`,
+    "imports react-dom/server: keep pages in src/web/",
+  ],
   ...["node:fs", "node:dns/promises", "node:net", "node:http", "bun", "bun:sqlite"].map(
     (name) =>
       [

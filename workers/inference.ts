@@ -76,8 +76,8 @@ function createHandlers(): Handlers {
       return embedImages(isAlone ? loaded : model, gate, images, decode);
     },
     "embed-texts": ({ model, texts }) => textEmbedder.embed(model, gate, texts),
-    "prepare-upstream": ({ image, decode, maxBase64Chars }) =>
-      prepareUpstream(image, decode, maxBase64Chars),
+    "prepare-upstream": ({ image, decode, maxBase64Chars, maxSide }) =>
+      prepareUpstream(image, decode, maxBase64Chars, maxSide),
     "read-inputs": readModelInputs,
   };
 }

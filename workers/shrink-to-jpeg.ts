@@ -1,4 +1,4 @@
-/** Makes an image fit for NVIDIA's hosted model: a JPEG or PNG, upright, small, and without metadata. */
+/** Makes an image fit for NVIDIA's hosted model, or to be shown: a JPEG or PNG, upright, small, without metadata. */
 import sharp, { type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, PreparedOutcome } from "../src/backends/protocol.ts";
 import { startBoxShrink } from "../src/image/box-shrink.ts";
@@ -13,7 +13,7 @@ import { problemMessage } from "./problem-message.ts";
 type Fitting = Extract<PreparedOutcome["result"], { readonly image: unknown }>;
 
 /** Pixels of the longer side; NVIDIA's own material names 960×544 as the model's input. */
-const maxSide = 960;
+const upstreamSide = 960;
 /** JPEG qualities, of libjpeg's 1 to 100. Below the lowest a smaller picture looks better. */
 const highestQuality = 90;
 const lowestQuality = 40;
@@ -25,6 +25,8 @@ const sideStep = 0.75;
  * decoded, oriented, shrunk and encoded as a JPEG of the highest quality that fits.
  *
  * @param maxBase64Chars characters that the result may have as base64; at least some thousands.
+ * @param maxSide pixels of the longer side at most, for one that is to be shown; unless told, what goes to NVIDIA
+ *   unchanged may have more.
  * @returns a `problem` where the image cannot be decoded; the bytes of a `memory` image in any case.
  * @throws only on a bug.
  */
@@ -32,31 +34,34 @@ export async function prepareUpstream(
   image: ImageBytes,
   decode: DecodeOptions,
   maxBase64Chars: number,
+  maxSide?: number,
 ): Promise<PreparedOutcome> {
   const startedMs = performance.now();
   const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
   const timings = () => ({ decodeMs: performance.now() - startedMs, inferMs: 0 });
   try {
     const opened = await openImage(image, decode);
-    const picture = await readPicture(opened);
+    const side = maxSide ?? upstreamSide;
+    const picture = await readPicture(opened, side);
     const { facts } = opened;
+    const mayPass = maxSide === undefined || Math.max(facts.width, facts.height) <= maxSide;
     const maxBytes = Math.floor(maxBase64Chars / 4) * 3;
     const result =
-      (await passThrough(image, facts.format, decode, maxBytes)) ??
-      (await shrinkToJpeg(picture, maxBytes));
+      (mayPass ? await passThrough(image, facts.format, decode, maxBytes) : undefined) ??
+      (await shrinkToJpeg(picture, side, maxBytes));
     return { ...bytes, facts, result, timings: timings() };
   } catch (error) {
     return { ...bytes, result: { problem: problemMessage(error) }, timings: timings() };
   }
 }
 
-/** Reads all pixels; of an image that is read in strips some at a time, averaged to about `maxSide`. */
-async function readPicture(image: OpenedImage): Promise<StoredPixels> {
+/** Reads all pixels; of an image that is read in strips some at a time, averaged to about `side`. */
+async function readPicture(image: OpenedImage, side: number): Promise<StoredPixels> {
   const { width, height, orientation, strips, readStrip } = image;
   if (strips.length === 1) {
     return { rgb: await readStrip({ left: 0, top: 0, width, height }), width, height, orientation };
   }
-  const factor = Math.min(width, height, Math.floor(Math.max(width, height) / maxSide));
+  const factor = Math.min(width, height, Math.floor(Math.max(width, height) / side));
   const shrink = startBoxShrink(image, factor);
   for (const strip of strips) {
     const rgb = await readStrip(strip);
@@ -86,7 +91,7 @@ async function passThrough(
   return { image: stripped, mime: isJpeg ? "image/jpeg" : "image/png" };
 }
 
-async function shrinkToJpeg(picture: StoredPixels, maxBytes: number) {
+async function shrinkToJpeg(picture: StoredPixels, maxSide: number, maxBytes: number) {
   for (let side = maxSide; side >= 1; side = Math.floor(side * sideStep)) {
     const jpeg = await encodeToFit(await resize(picture, side), maxBytes);
     if (jpeg) return { image: new Uint8Array(jpeg), mime: "image/jpeg" } as const satisfies Fitting;

@@ -60,8 +60,12 @@ export interface Batcher {
    * @throws Problem `model-unavailable` where that tower cannot be used.
    */
   embedText(terms: TextTerms): Promise<Queued<TextOutcome>>;
-  /** Makes one image fit for the hosted model. */
-  prepareUpstream(terms: JobTerms, maxBase64Chars: number): Promise<Queued<PreparedOutcome>>;
+  /** Makes one image fit for the hosted model, or smaller where `maxSide` says so. */
+  prepareUpstream(
+    terms: JobTerms,
+    maxBase64Chars: number,
+    maxSide?: number,
+  ): Promise<Queued<PreparedOutcome>>;
   /**
    * Sees to it that both towers of a model are there, on one worker.
    *
@@ -163,7 +167,8 @@ export function createBatcher(options: BatcherOptions): Batcher {
       textWorkers = terms.model.packedTextTower === undefined ? 1 : counts.workers;
       return enqueue(terms, embedTextJob(terms));
     },
-    prepareUpstream: (terms, maxBase64Chars) => enqueue(terms, prepareJob(terms, maxBase64Chars)),
+    prepareUpstream: (terms, maxBase64Chars, maxSide) =>
+      enqueue(terms, prepareJob(terms, maxBase64Chars, maxSide)),
     writeModel: async (model) => {
       if (closed) throw stopping();
       return await writeModel(seats[0], model, options.writeModelTimeoutMs);
@@ -236,8 +241,9 @@ function embedTextJob({ text, model, deadline, signal: caller }: TextTerms): ToJ
 function prepareJob(
   { image, deadline, signal, caller = signal }: JobTerms,
   maxBase64Chars: number,
+  maxSide: number | undefined,
 ): ToJob<PreparedOutcome> {
-  const rest = { caller, deadline, image, maxBase64Chars };
+  const rest = { caller, deadline, image, maxBase64Chars, maxSide };
   return (settle, started) => ({ kind: "prepare", ...rest, settle, started });
 }
 
@@ -274,8 +280,8 @@ async function runTask(
     "image" in job && job.image.kind === "memory" ? [job.image.bytes.buffer] : [],
   );
   if (first?.kind === "prepare") {
-    const { image, maxBase64Chars } = first;
-    const task = { kind: "prepare-upstream", image, decode, maxBase64Chars } as const;
+    const { image, maxBase64Chars, maxSide } = first;
+    const task = { kind: "prepare-upstream", image, decode, maxBase64Chars, maxSide } as const;
     first.settle(await worker.run(task, transfer));
   } else {
     const embeds = jobs.filter((job) => job.kind === "embed");

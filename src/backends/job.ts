@@ -59,6 +59,7 @@ export type Job = {
       readonly kind: "prepare";
       readonly image: ImageBytes;
       readonly maxBase64Chars: number;
+      readonly maxSide: number | undefined;
       readonly settle: Settle<PreparedOutcome>;
     }
 );

@@ -133,6 +133,8 @@ export type Task =
       readonly decode: DecodeOptions;
       /** Characters that the image may have as base64. */
       readonly maxBase64Chars: number;
+      /** Pixels of the longer side at most; unless told, what NVIDIA's model wants. */
+      readonly maxSide?: number | undefined;
     }
   | {
       /** Prepares images and texts as for the model, but only tells what it would be fed. */

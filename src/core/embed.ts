@@ -17,6 +17,8 @@ export interface EmbedInput {
   readonly normalize: boolean;
   /** Whether the request is one that keeps the bytes. */
   readonly keep: boolean;
+  /** Whether the caller wants to see what was embedded. */
+  readonly thumbnail?: boolean;
   /** Told of an image's bytes that were fetched, before they wait for a worker; may throw to refuse them. */
   readonly hold?: ((bytes: number) => void) | undefined;
   /** Whose request it is, for metrics, traces and the log. */
@@ -35,7 +37,15 @@ export interface Embedded {
   readonly saved?: SavedFile;
   /** Whether the vector was remembered; absent where none are. */
   readonly cache?: CacheStatus;
+  /** `data:` URI of a small JPEG or PNG; absent where none was wanted, or none could be made. */
+  readonly thumbnail?: string;
 }
+
+/** Makes the `data:` URI of a small picture; `memory` bytes are given away. Undefined where that fails. */
+export type MakeThumbnail = (
+  image: ImageBytes,
+  terms: { readonly signal: AbortSignal; readonly deadline: number },
+) => Promise<string | undefined>;
 
 export interface EmbedderOptions {
   readonly backends: readonly ImageBackend[];
@@ -43,6 +53,8 @@ export interface EmbedderOptions {
   readonly downloads: Downloads;
   /** Absent where every vector is made anew. */
   readonly recall?: Recall | undefined;
+  /** Absent where nobody asks for thumbnails. */
+  readonly makeThumbnail?: MakeThumbnail;
   /** Whether anything is kept at all. */
   readonly keepDownloads: boolean;
   /** ms from the request's last byte to its answer. */
@@ -65,10 +77,11 @@ export interface Embedder {
 /** Makes the use case from its adapters. */
 export function createEmbedder(options: EmbedderOptions): Embedder {
   const { backends, acquire, downloads, keepDownloads, requestTimeoutMs, recall } = options;
+  const { makeThumbnail } = options;
 
   async function run(
     backend: ImageBackend,
-    { source, normalize, keep, hold, trail }: EmbedInput,
+    { source, normalize, keep, thumbnail, hold, trail }: EmbedInput,
     signal: AbortSignal,
     timings: StageTimings,
     deadline: number,
@@ -89,10 +102,22 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
     noteOutcome(trail, outcome, startedAt);
     signal.throwIfAborted();
     const { facts, bytes } = outcome;
-    if (keep && keepDownloads && facts !== undefined) {
-      await downloads.keep(bytes ? { kind: "memory", bytes } : acquired.image, facts);
-    }
-    return toEmbedded(outcome, normalize, keep);
+    const stored = bytes ? ({ kind: "memory", bytes } as const) : acquired.image;
+    // Before the file is moved to where it is kept.
+    const shown = thumbnail ? await show(outcome, stored, { signal, deadline }) : {};
+    signal.throwIfAborted();
+    if (keep && keepDownloads && facts !== undefined) await downloads.keep(stored, facts);
+    return toEmbedded(outcome, normalize, keep, shown);
+  }
+
+  async function show(
+    { result }: BackendOutcome,
+    image: ImageBytes,
+    terms: Parameters<MakeThumbnail>[1],
+  ): Promise<Pick<Embedded, "thumbnail">> {
+    if (result instanceof Problem) return {};
+    const thumbnail = await makeThumbnail?.(copyOf(image), terms);
+    return thumbnail === undefined ? {} : { thumbnail };
   }
 
   /** The model that is asked, where it takes an image now. */
@@ -137,10 +162,16 @@ function noteOutcome(
   if (cache !== undefined) trail?.noteCache(cache);
 }
 
+/** What can be given away; a file is only read. */
+function copyOf(image: ImageBytes): ImageBytes {
+  return image.kind === "memory" ? { ...image, bytes: image.bytes.slice() } : image;
+}
+
 function toEmbedded(
   { facts, result, cache }: BackendOutcome & Pick<Embedded, "cache">,
   normalize: boolean,
   keep: boolean,
+  shown: Pick<Embedded, "thumbnail">,
 ): Embedded | Problem {
   if (result instanceof Problem) return result;
   return {
@@ -149,6 +180,7 @@ function toEmbedded(
     ...(facts && { sha256: facts.sha256 }),
     ...(facts && keep && { saved: savedFile(facts) }),
     ...(cache && { cache }),
+    ...shown,
   };
 }
 

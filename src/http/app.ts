@@ -17,6 +17,7 @@ import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
 import { embeddingsRoutes, type LookUpRoutes } from "./routes/embeddings.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { type MetricsRoutes, metricsRoutes } from "./routes/metrics.ts";
+import { pageRoutes } from "./routes/page.ts";
 import { problemRoutes } from "./routes/problems.ts";
 import { type SimilarityRoutes, similarityRoutes } from "./routes/similarity.ts";
 import { uploadRoutes } from "./routes/upload.ts";
@@ -79,7 +80,8 @@ export function createApp(options: AppOptions) {
     })
     .use(api)
     .use(problemRoutes())
-    .use(docsRoutes(openApi));
+    .use(docsRoutes(openApi))
+    .use(pageRoutes());
   if (metrics !== undefined) app.use(metricsRoutes({ metrics }));
   const findRoute = createRouteFinder(app.routes);
   return { fetch: app.fetch, openApi, findRoute };

@@ -5,6 +5,7 @@ import { type ApiKeyNames, hashApiKey } from "../store/api-keys.ts";
 /** The paths that need no key, whatever the method; `/*` stands for everything below. */
 const openPaths: readonly string[] = [
   "/",
+  "/page/*",
   "/livez",
   "/readyz",
   "/problems",

@@ -19,6 +19,7 @@ export interface EmbeddingRoutes {
 interface EmbeddingQuery {
   readonly model?: string | undefined;
   readonly normalize?: boolean | undefined;
+  readonly thumbnail?: boolean | undefined;
 }
 
 /** A vector, with what every answer says of it. */
@@ -38,13 +39,14 @@ export async function embedFor(
   request: Request,
   query: EmbeddingQuery,
   input: Pick<EmbedInput, "source" | "keep"> & { readonly defaultModel: string },
-): Promise<EmbeddedAnswer & Pick<Embedded, "saved">> {
+): Promise<EmbeddedAnswer & Pick<Embedded, "saved" | "thumbnail">> {
   const call = callOf(calls, request);
   const { defaultModel, ...rest } = input;
   const asked = {
     ...rest,
     model: query.model ?? defaultModel,
     normalize: query.normalize ?? false,
+    thumbnail: query.thumbnail ?? false,
     hold: call.ticket?.hold,
     trail: call.trail,
   };

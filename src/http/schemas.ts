@@ -20,8 +20,8 @@ function imageBase64(description: string, examples: readonly string[] = []) {
 /** What a request has beyond the documented is ignored. */
 const lenient = { additionalProperties: true };
 
-/** Query of every request that answers a vector. */
-export const embeddingQuery = t.Object(
+/** Query of the request for a vector that is known. */
+export const lookUpQuery = t.Object(
   {
     model: t.Optional(
       t.String({
@@ -35,6 +35,19 @@ export const embeddingQuery = t.Object(
       t.BooleanString({
         description:
           "`true` scales the vector to unit length; the default is the model's raw output.",
+      }),
+    ),
+  },
+  lenient,
+);
+
+/** Query of every request that brings an image and answers a vector. */
+export const embeddingQuery = t.Object(
+  {
+    ...lookUpQuery.properties,
+    thumbnail: t.Optional(
+      t.BooleanString({
+        description: `\`true\` adds what was embedded as a small picture, at most ${limits.thumbnailSide} pixels wide and high.`,
       }),
     ),
   },
@@ -162,11 +175,20 @@ const originalFilename = t.String({
   description: `As sent, without control characters, at most ${limits.maxFilenameChars} characters.`,
 });
 
+const thumbnail = t.Optional(
+  t.String({
+    description:
+      "With `thumbnail=true`, where one could be made: a `data:` URI of a JPEG or PNG, upright and without metadata.",
+    maxLength: limits.maxThumbnailChars + 32,
+  }),
+);
+
 export const uploadAnswer = t.Object({
   message: t.Literal("Image processed successfully"),
   embedding: vector,
   model,
   dimensions,
+  thumbnail,
 });
 
 export const vectorizeUrlAnswer = t.Object({
@@ -177,6 +199,7 @@ export const vectorizeUrlAnswer = t.Object({
   vector,
   model,
   dimensions,
+  thumbnail,
 });
 
 export const vectorizeBase64Answer = t.Object({
@@ -187,6 +210,7 @@ export const vectorizeBase64Answer = t.Object({
   vector,
   model,
   dimensions,
+  thumbnail,
 });
 
 export const vectorizeUploadAnswer = t.Object({
@@ -197,6 +221,7 @@ export const vectorizeUploadAnswer = t.Object({
   vector,
   model,
   dimensions,
+  thumbnail,
 });
 
 const truncated = t.Boolean({ description: "Whether the end of the text was left out." });

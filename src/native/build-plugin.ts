@@ -30,6 +30,8 @@ interface Ingredients {
   readonly notices: string;
   /** Absolute path of CLIP's merges, packed. */
   readonly merges: string;
+  /** Absolute paths of the page's files, packed. */
+  readonly webPage: { readonly script: string; readonly style: string };
 }
 
 /** A Bun plugin, and the question whether all of it was needed. */
@@ -72,7 +74,7 @@ export function createNativePlugin(ingredients: Ingredients): NativePlugin {
   };
 }
 
-function rewrites({ root, platform, facts, notices, merges }: Ingredients): Rewrite[] {
+function rewrites({ root, platform, facts, notices, merges, webPage }: Ingredients): Rewrite[] {
   const libraries = JSON.stringify(join(root, "src/native/libraries.ts"));
   const ortRequire = `require(\`../bin/napi-v6/\${process.platform}/\${process.arch}/onnxruntime_binding.node\`)`;
   const piscinaWorker = "(0, node_path_1.resolve)(__dirname, 'worker.js')";
@@ -81,7 +83,7 @@ function rewrites({ root, platform, facts, notices, merges }: Ingredients): Rewr
     {
       module: "src/native/embedded.ts",
       expected: "export const embedded: Embedded | undefined = undefined;",
-      rewrite: () => embeddedModule(nativeFiles(platform)),
+      rewrite: () => embeddedModule(nativeFiles(platform), webPage),
     },
     {
       module: "src/release/built-in.ts",
@@ -128,7 +130,10 @@ export const builtIn = { facts: ${JSON.stringify(facts)}, notices };
 }
 
 /** The module that takes the place of `embedded.ts`. */
-function embeddedModule(files: ReadonlyMap<string, string>): string {
+function embeddedModule(
+  files: ReadonlyMap<string, string>,
+  { script, style }: Ingredients["webPage"],
+): string {
   const imports = [...files.values()].map(
     (path, i) => `import file${i} from ${JSON.stringify(path)} with { type: "file" };`,
   );
@@ -139,11 +144,14 @@ function embeddedModule(files: ReadonlyMap<string, string>): string {
     return `{ name: ${quotedName}, path: file${i}, bytes: ${bytes}, sha256: "${sha256}" }`;
   });
   return `${imports.join("\n")}
+import script from ${JSON.stringify(script)} with { type: "file" };
+import style from ${JSON.stringify(style)} with { type: "file" };
 export const embedded = {
   nativeFiles: [${entries.join(", ")}],
   inferenceWorker: "${EXECUTABLE_ROOT}/workers/inference.js",
   jsonWorker: "${EXECUTABLE_ROOT}/workers/json.js",
   cacheWorker: "${EXECUTABLE_ROOT}/workers/cache.js",
+  webPage: { script, style },
 };
 `;
 }

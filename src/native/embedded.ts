@@ -23,6 +23,8 @@ interface Embedded {
   readonly jsonWorker: string;
   /** Path of the module inside the executable that hashes images and writes the embedding cache. */
   readonly cacheWorker: string;
+  /** Paths of the page's files inside the executable, each compressed by gzip. */
+  readonly webPage: { readonly script: string; readonly style: string };
 }
 
 /** Nothing from source: the build puts a module of its own in this one's place (`build-plugin.ts`). */

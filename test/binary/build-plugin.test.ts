@@ -14,6 +14,8 @@ const notices = join(root, "NOTICES");
 await writeFile(notices, "notices");
 const merges = join(root, "merges.txt.zst");
 await writeFile(merges, packMerges());
+const webPage = { script: join(root, "page.js.gz"), style: join(root, "page.css.gz") };
+for (const path of Object.values(webPage)) await writeFile(path, "packed");
 
 /** Bundles one module, as if it were a dependency's or ours, with the plugin of the executable. */
 async function bundle(module: string, text: string, arch: Arch = "x64") {
@@ -21,7 +23,8 @@ async function bundle(module: string, text: string, arch: Arch = "x64") {
   await mkdir(join(path, ".."), { recursive: true });
   await Bun.write(path, text);
   const platform = { arch, modules: join(root, "node_modules") };
-  const { plugin, assertComplete } = createNativePlugin({ root, platform, facts, notices, merges });
+  const parts = { root, platform, facts, notices, merges, webPage };
+  const { plugin, assertComplete } = createNativePlugin(parts);
   const { outputs, logs } = await Bun.build({
     entrypoints: [path],
     target: "bun",

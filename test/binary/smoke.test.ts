@@ -45,7 +45,7 @@ test("alone in an empty folder it turns a picture into a vector, and leaves noth
     image_base64: base64Of(noise),
   });
   expect((await answerOf(large)).saved_as).toBe(`${Bun.SHA256.hash(noise, "hex")}.png`);
-  for (const path of ["/docs", "/openapi.json"]) {
+  for (const path of ["/", "/page/page.js", "/page/page.css", "/docs", "/openapi.json"]) {
     expect((await send(served, path)).status).toBe(200);
   }
   service.signal("SIGTERM");

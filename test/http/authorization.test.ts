@@ -77,7 +77,9 @@ describe("without a key", () => {
     ["/docs/swagger-ui-bundle.js", 200],
     ["/docs/swagger-ui.css", 200],
     ["/openapi.json", 200],
-    ["/", 302],
+    ["/", 200],
+    ["/page/page.js", 200],
+    ["/page/page.css", 200],
   ])("GET and HEAD %s are answered", async (path, status) => {
     for (const method of ["GET", "HEAD"]) {
       expect((await send(service, path, { method })).status).toBe(status);

@@ -9,10 +9,10 @@ beforeAll(async () => {
 });
 afterAll(() => service.stop());
 
-test("/ redirects to the documentation", async () => {
+test("/ is the page, and leads to the documentation", async () => {
   const response = await send(service, "/");
-  expect(response.status).toBe(302);
-  expect(response.headers.get("location")).toBe("/docs");
+  expect(response.status).toBe(200);
+  expect(await response.text()).toContain('href="/docs"');
 });
 
 /** Paths that a page loads. */
@@ -21,7 +21,7 @@ async function filesOf(path: string): Promise<readonly string[]> {
   return [...html.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, file = ""]) => file);
 }
 
-for (const path of ["/docs", "/docs/", "/problems", "/problems/overloaded"]) {
+for (const path of ["/", "/docs", "/docs/", "/problems", "/problems/overloaded"]) {
   test(`${path} is a page that names no other host and runs no inline script`, async () => {
     const response = await send(service, path);
     expect(response.status).toBe(200);
@@ -37,14 +37,58 @@ for (const path of ["/docs", "/docs/", "/problems", "/problems/overloaded"]) {
   });
 }
 
-test("every file of /docs is served by us, with its type", async () => {
-  const files = await filesOf("/docs");
-  expect(files.length).toBeGreaterThanOrEqual(3);
-  for (const file of files) {
-    const response = await send(service, file);
-    expect({ file, status: response.status }).toEqual({ file, status: 200 });
-    expect(response.headers.get("content-type")).toMatch(/^text\/(javascript|css); charset=utf-8$/);
-    expect((await response.text()).length).toBeGreaterThan(50);
+for (const page of ["/", "/docs"]) {
+  test(`every file of ${page} is served by us, with its type, and not sent again`, async () => {
+    const files = (await filesOf(page)).filter((file) => file !== "/docs");
+    expect(files.length).toBeGreaterThanOrEqual(3);
+    for (const file of [...files, page]) {
+      const response = await send(service, file);
+      expect({ file, status: response.status }).toEqual({ file, status: 200 });
+      expect(response.headers.get("content-type")).toMatch(
+        /^(text\/(html|javascript|css); charset=utf-8|image\/svg\+xml)$/,
+      );
+      expect(response.headers.get("cache-control")).toBe("no-cache");
+      expect((await response.text()).length).toBeGreaterThan(50);
+      const etag = response.headers.get("etag") ?? "";
+      const again = await send(service, file, { headers: { "If-None-Match": etag } });
+      expect([again.status, await again.text(), again.headers.get("etag")]).toEqual([
+        304,
+        "",
+        etag,
+      ]);
+    }
+  });
+}
+
+test("the page and all that it loads have less than 300 kB", async () => {
+  const files = ["/", ...(await filesOf("/"))].filter((file) => file !== "/docs");
+  const sizes = await Promise.all(
+    files.map(async (file) => (await (await send(service, file)).bytes()).length),
+  );
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(300_000);
+});
+
+test("the page's script is compressed for those who take that, and only for them", async () => {
+  const sent = async (encodings: string) => {
+    const headers = { "Accept-Encoding": encodings };
+    const url = new URL("/page/page.js", service.url);
+    const response = await fetch(url, { headers, decompress: false });
+    return {
+      encoding: response.headers.get("content-encoding"),
+      etag: response.headers.get("etag"),
+      vary: response.headers.get("vary"),
+      bytes: new Uint8Array(await response.arrayBuffer()),
+    };
+  };
+  const plain = await sent("identity");
+  const packed = await sent("br, gzip");
+  expect(plain).toMatchObject({ encoding: null, vary: expect.stringContaining("Accept-Encoding") });
+  expect(packed).toMatchObject({ encoding: "gzip", vary: plain.vary });
+  expect(Bun.gunzipSync(packed.bytes)).toEqual(plain.bytes);
+  expect(packed.bytes.length).toBeLessThan(100_000);
+  expect(packed.etag).not.toBe(plain.etag);
+  for (const refusing of ["gzip;q=0", "gzip; q=0.0, br"]) {
+    expect((await sent(refusing)).encoding).toBe(null);
   }
 });
 
@@ -55,6 +99,8 @@ test("the page's script asks no validator elsewhere", async () => {
 });
 
 for (const path of [
+  "/",
+  "/page/icon.svg",
   "/docs",
   "/docs/swagger-ui.css",
   "/docs/start.js",

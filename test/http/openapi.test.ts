@@ -129,7 +129,11 @@ const documented: Readonly<
     mediaTypes: ["multipart/form-data"],
     codes: [...byAnyModel, "storage-full"],
   },
-  "/embed-text": { mediaTypes: ["application/json"], codes: everyRequest },
+  "/embed-text": {
+    mediaTypes: ["application/json"],
+    codes: everyRequest,
+    options: ["query model", "query normalize"],
+  },
   "/similarity": {
     mediaTypes: ["application/json"],
     codes: [...everyRequest, ...ofImages, ...byUrl, "invalid-base64"],
@@ -137,9 +141,9 @@ const documented: Readonly<
   },
 };
 
-const vectorOptions = ["query model", "query normalize"];
+const imageOptions = ["query model", "query normalize", "query thumbnail"];
 
-for (const [path, { mediaTypes, codes, options = vectorOptions }] of Object.entries(documented)) {
+for (const [path, { mediaTypes, codes, options = imageOptions }] of Object.entries(documented)) {
   test(`${path} declares exactly the problems that it can meet, each under its status`, () => {
     const declared = Object.entries(operationOf(path).responses).flatMap(
       ([status, { content }]) => {

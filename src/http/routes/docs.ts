@@ -2,6 +2,7 @@
 import { Elysia } from "elysia";
 import swaggerStyle from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import swaggerBundle from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
+import { fileAnswer } from "../file-answer.ts";
 
 const page = `<!doctype html>
 <html lang="en">
@@ -32,20 +33,24 @@ const start = `SwaggerUIBundle({
 
 /** Swagger UI sets styles on its elements and draws its icons from data: URIs. */
 const policy =
-  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** @param openapi makes the document; called at the first request for it. */
 export function docsRoutes(openapi: () => Promise<string>) {
-  const text = (body: string, type: string) => () =>
-    new Response(body, { headers: { "content-type": type, "content-security-policy": policy } });
-  const file = (path: string, type: string) => () =>
-    new Response(Bun.file(path), {
-      headers: { "content-type": type, "cache-control": "public, max-age=3600" },
-    });
+  const text = (body: string, type: string) => {
+    const answer = fileAnswer({ body: new TextEncoder().encode(body), type, policy });
+    return ({ request }: { readonly request: Request }) => answer(request);
+  };
+  const file = (path: string, type: string) => {
+    let answer: ReturnType<typeof fileAnswer> | undefined;
+    return async ({ request }: { readonly request: Request }) => {
+      answer ??= fileAnswer({ body: await Bun.file(path).bytes(), type });
+      return answer(request);
+    };
+  };
   const javascript = "text/javascript; charset=utf-8";
   const hidden = { detail: { hide: true } };
   return new Elysia({ normalize: false })
-    .get("/", ({ redirect }) => redirect("/docs"), hidden)
     .get("/docs", text(page, "text/html; charset=utf-8"), hidden)
     .get("/docs/start.js", text(start, javascript), hidden)
     .get("/docs/swagger-ui-bundle.js", file(swaggerBundle, javascript), hidden)

@@ -10,7 +10,7 @@ import { callOf } from "../call.ts";
 import type { EmbeddingRoutes } from "../embedding.ts";
 import { nothingHere } from "../problem.ts";
 import { problemAnswers } from "../problem-answers.ts";
-import { embeddingQuery, imageParams, lookUpAnswer } from "../schemas.ts";
+import { imageParams, lookUpAnswer, lookUpQuery } from "../schemas.ts";
 
 /** What the route needs. */
 export interface LookUpRoutes extends Pick<EmbeddingRoutes, "calls" | "localModel"> {
@@ -44,7 +44,7 @@ export function embeddingsRoutes({ lookUp, calls, apiKeys, localModel }: LookUpR
         if (apiKeys() === undefined) throw nothingHere();
       },
       params: imageParams,
-      query: embeddingQuery,
+      query: lookUpQuery,
       response: {
         200: lookUpAnswer,
         ...problemAnswers([

@@ -16,7 +16,7 @@ export function uploadRoutes(deps: EmbeddingRoutes) {
     "/upload",
     async ({ body, query, request }) => {
       const source = { kind: "url", url: body.imageUrl } as const;
-      const { vector, model, dimensions } = await embedFor(deps, request, query, {
+      const { vector, model, dimensions, thumbnail } = await embedFor(deps, request, query, {
         source,
         keep: false,
         defaultModel: deps.localModel,
@@ -25,6 +25,7 @@ export function uploadRoutes(deps: EmbeddingRoutes) {
         message: "Image processed successfully",
         model,
         dimensions,
+        ...(thumbnail !== undefined && { thumbnail }),
         embedding: vector,
       });
     },

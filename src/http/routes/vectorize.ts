@@ -107,8 +107,10 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
 
 /** The keys that all three answers have, around those of one; the vector comes last, where it hides nothing. */
 function keysOf<Own extends object>(embedded: Awaited<ReturnType<typeof embedFor>>, own: Own) {
-  const { saved, vector, model, dimensions } = embedded;
-  return { status: "success" as const, model, dimensions, ...own, ...savedKeys(saved), vector };
+  const { saved, vector, model, dimensions, thumbnail } = embedded;
+  const shown = thumbnail === undefined ? {} : { thumbnail };
+  const head = { status: "success" as const, model, dimensions, ...own };
+  return { ...head, ...savedKeys(saved), ...shown, vector };
 }
 
 function savedKeys(saved: SavedFile | undefined) {
