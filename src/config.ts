@@ -218,6 +218,16 @@ export const settings = {
     fallback: "auto",
     doc: "`auto` writes text on a terminal, `journal` (text with a priority) under systemd, and JSON elsewhere.",
   }),
+  IMAGESVC_API_KEY: key({
+    fallback: "",
+    shownDefault: "none",
+    doc: "API key that `imagesvc embed --remote` sends to the service.",
+  }),
+  IMAGESVC_API_KEY_FILE: text({
+    fallback: "",
+    shownDefault: "none",
+    doc: "File that holds that key instead.",
+  }),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof settings;

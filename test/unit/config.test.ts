@@ -55,6 +55,8 @@ const defaults: Config = {
   REQUEST_TIMEOUT_MS: 60_000,
   LOG_LEVEL: "info",
   LOG_FORMAT: "auto",
+  IMAGESVC_API_KEY: "",
+  IMAGESVC_API_KEY_FILE: "",
 };
 
 test("an empty environment gives every default", () => {
@@ -275,7 +277,7 @@ test("a setting's flag is its name in lower case with hyphens", () => {
 
 test("secrets are no fault text", () => {
   const secrets = Object.entries(settings).filter(([, { secret }]) => secret);
-  expect(secrets.map(([name]) => name)).toEqual(["NVIDIA_API_KEY", "HF_TOKEN"]);
+  expect(secrets.map(([name]) => name)).toEqual(["NVIDIA_API_KEY", "HF_TOKEN", "IMAGESVC_API_KEY"]);
   const faults = faultsOf({ NVIDIA_API_KEY: "nvapi-secret", PORT: "x" });
   expect(faults.join()).not.toContain("nvapi-secret");
 });
@@ -287,7 +289,7 @@ test("a key of NVIDIA's is one word; white space around it is cut off", () => {
   expect(parseConfig({ NVIDIA_API_KEY: " \n" })).toMatchObject({ config: { NVIDIA_API_KEY: "" } });
   for (const NVIDIA_API_KEY of ["bad key with spaces", "nvapi-a\nnvapi-b", "schlüssel"]) {
     expect(faultsOf({ NVIDIA_API_KEY })).toEqual([
-      "NVIDIA_API_KEY is not usable: it must be one word of printable ASCII, as NVIDIA gives it",
+      "NVIDIA_API_KEY is not usable: it must be one word of printable ASCII, as it was given out",
     ]);
   }
 });
