@@ -9,7 +9,7 @@ import { shapeOf } from "./backends/shape.ts";
 import { type Config, proxyOf } from "./config.ts";
 import { createEmbedder } from "./core/embed.ts";
 import { createTextEmbedder } from "./core/embed-text.ts";
-import type { Recall } from "./core/recall.ts";
+import { createRecall, type Recall } from "./core/recall.ts";
 import { createShare, sharedBackend } from "./core/share.ts";
 import { createThumbnailMaker } from "./core/thumbnail.ts";
 import { limits } from "./limits.ts";
@@ -21,10 +21,13 @@ import { installedModel } from "./models/installed-model.ts";
 import { createSyntheticSupply, createWeightsSupply } from "./models/weights-supply.ts";
 import { parseFetchAllow } from "./net/fetch-allow.ts";
 import type { Observer } from "./observer.ts";
+import { createDigester } from "./sources/digest.ts";
 import { createAcquire } from "./sources/source.ts";
 import { createUrlSource } from "./sources/url.ts";
 import type { Credentials } from "./store/credentials.ts";
 import { createDownloads } from "./store/downloads.ts";
+import { createEmbeddingCache } from "./store/embedding-cache.ts";
+import { embeddingDatabasePath } from "./store/embedding-database.ts";
 import type { Folders } from "./store/folders.ts";
 
 /** What the process gives beside the settings. */
@@ -49,7 +52,7 @@ export interface Surroundings {
   readonly onWorkerLost: (cause: Error) => void;
 }
 
-/** What a service has, and a command has not. */
+/** What a service has, and a command may have. */
 interface Serving {
   /** Requests that may wait for image hosts at once, and as many for NVIDIA. */
   readonly sharePlaces?: number;
@@ -167,4 +170,27 @@ function composeWeights(config: Config, { folders, hubCaches }: Surroundings) {
     proxy: proxyOf(config),
   });
   return createWeightsSupply(installedModel(folders.models, hubCaches, id, catalog[id]), hub);
+}
+
+/** Knows the vectors that were made before, unless CACHE_MAX_BYTES says that none are kept. */
+export function composeMemory(
+  config: Config,
+  { folders, workerFiles, log }: Pick<Surroundings, "folders" | "workerFiles" | "log">,
+) {
+  const { CACHE_MAX_BYTES: maxBytes, EXIF_ORIENTATION } = config;
+  if (maxBytes === 0) return undefined;
+  const filename = workerFiles.cache;
+  const path = embeddingDatabasePath(folders.cache);
+  const cache = createEmbeddingCache({ path, maxBytes, filename, log, now: processClock.now });
+  const digester = createDigester({
+    filename,
+    maxInlineBytes: limits.maxHashedOnMainThreadBytes,
+    timeoutMs: limits.hashTimeoutMs,
+    idleMs: limits.cacheThreadIdleMs,
+  });
+  return {
+    recall: createRecall({ cache, digester, reading: `exif=${EXIF_ORIENTATION}` }),
+    open: cache.open,
+    close: () => Promise.all([cache.close(), digester.close()]),
+  };
 }

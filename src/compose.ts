@@ -3,13 +3,12 @@ import type { ImageBackend } from "./backends/backend.ts";
 import type { Batcher } from "./backends/batcher.ts";
 import { processClock } from "./backends/clock.ts";
 import type { WorkerFiles } from "./backends/pool.ts";
-import { composeCore, type Surroundings } from "./compose-core.ts";
+import { composeCore, composeMemory, type Surroundings } from "./compose-core.ts";
 import { composeMonitoring } from "./compose-monitoring.ts";
 import type { Config } from "./config.ts";
 import { createAdmission } from "./core/admission.ts";
 import { createLookUp } from "./core/look-up.ts";
 import { createRateLimiter } from "./core/rate-limit.ts";
-import { createRecall } from "./core/recall.ts";
 import { createComparer } from "./core/similarity.ts";
 import { createApp } from "./http/app.ts";
 import type { Call } from "./http/call.ts";
@@ -22,13 +21,10 @@ import { limits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { parseTrustedProxies, type TrustedProxies } from "./net/client-address.ts";
 import { isLoopbackHost } from "./net/loopback.ts";
-import { createDigester } from "./sources/digest.ts";
 import { createJsonParser, type JsonParser } from "./sources/json-parser.ts";
 import { createClockWatch } from "./store/clock-watch.ts";
 import type { Credentials } from "./store/credentials.ts";
 import { type Downloads, downloadsFault } from "./store/downloads.ts";
-import { createEmbeddingCache } from "./store/embedding-cache.ts";
-import { embeddingDatabasePath } from "./store/embedding-database.ts";
 import { type Retention, startRetention } from "./store/retention.ts";
 
 /**
@@ -160,26 +156,6 @@ function composeJsonParser({ json: filename }: Pick<WorkerFiles, "json">): JsonP
     timeoutMs: limits.jsonTimeoutMs,
     idleMs: limits.jsonThreadIdleMs,
   });
-}
-
-/** Knows the vectors that were made before, unless CACHE_MAX_BYTES says that none are kept. */
-function composeMemory(config: Config, { folders, workerFiles, log }: Surroundings) {
-  const { CACHE_MAX_BYTES: maxBytes, EXIF_ORIENTATION } = config;
-  if (maxBytes === 0) return undefined;
-  const filename = workerFiles.cache;
-  const path = embeddingDatabasePath(folders.cache);
-  const cache = createEmbeddingCache({ path, maxBytes, filename, log, now: processClock.now });
-  const digester = createDigester({
-    filename,
-    maxInlineBytes: limits.maxHashedOnMainThreadBytes,
-    timeoutMs: limits.hashTimeoutMs,
-    idleMs: limits.cacheThreadIdleMs,
-  });
-  return {
-    recall: createRecall({ cache, digester, reading: `exif=${EXIF_ORIENTATION}` }),
-    open: cache.open,
-    close: () => Promise.all([cache.close(), digester.close()]),
-  };
 }
 
 /** Counts each client's requests, where RATE_LIMIT sets a limit. */

@@ -270,6 +270,16 @@ export const settings = {
     fallback: false,
     doc: "`true`: nothing is traced, whatever else is set.",
   }),
+  IMAGESVC_API_KEY: key({
+    fallback: "",
+    shownDefault: "none",
+    doc: "API key that `imagesvc embed --remote` sends to the service.",
+  }),
+  IMAGESVC_API_KEY_FILE: text({
+    fallback: "",
+    shownDefault: "none",
+    doc: "File that holds that key instead.",
+  }),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof settings;

@@ -173,6 +173,11 @@ export const problems = {
 /** The machine-readable name of a failure; the `code` of every error answer. */
 export type ProblemCode = keyof typeof problems;
 
+/** Whether a text, such as another instance's answer has, is a code of the table. */
+export function isProblemCode(text: string): text is ProblemCode {
+  return Object.hasOwn(problems, text);
+}
+
 /** One fault of a request's shape. */
 export interface FieldFault {
   /** RFC 6901 pointer into the body, such as `/image_url`; empty for the body itself. */

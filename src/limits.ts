@@ -146,6 +146,12 @@ export const limits = {
   traceExportTimeoutMs: 10_000,
   /** Longest wait for the last spans to be sent before the process ends. */
   traceFlushTimeoutMs: 2_000,
+  /** Requests that `imagesvc embed --remote` has under way: far fewer than the places of a service, which others want too. */
+  remoteWidth: 16,
+  /** How long `imagesvc embed --remote` waits in all for a service that is busy, restarts or cannot be reached, for each image or text. */
+  remotePatienceMs: 600_000,
+  /** Longest pause before it asks again where the service does not say. */
+  remotePauseMs: 15_000,
   /** How long the rest of a refused body is read and thrown away. */
   hearOutTimeoutMs: 1_000,
 } as const;

@@ -22,7 +22,7 @@ import { runServe } from "./cli/serve.ts";
 import { runSystemd } from "./cli/systemd.ts";
 import { versionText } from "./cli/version.ts";
 import { composeService } from "./compose.ts";
-import { composeCore, type Surroundings } from "./compose-core.ts";
+import { composeCore, composeMemory, type Surroundings } from "./compose-core.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { codeOf, messageOf } from "./errors.ts";
 import { limits } from "./limits.ts";
@@ -146,11 +146,12 @@ function surround(call: CommandCall, given: Given): Surroundings {
   return { ...given, ...here, prepareThreads, secrets, log, droppedLogLines };
 }
 
-/** The core for a command that is about to use it. */
+/** The core for a command that is about to use it, with the vectors that a service made or another command. */
 function composeNow(call: CommandCall, given: Given) {
   const here = surround(call, given);
   here.prepareThreads();
-  return composeCore(call.config, here);
+  const memory = composeMemory(call.config, here);
+  return { ...composeCore(call.config, here, { recall: memory?.recall }), memory };
 }
 
 /** Starts a worker that holds no model. @throws Error with one sentence where native libraries cannot be loaded. */

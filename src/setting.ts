@@ -97,9 +97,9 @@ export function text(row: Row<string>, options: { readonly secret?: boolean } = 
   return setting<string>(row, (value) => ({ value }), options.secret ?? false);
 }
 
-/** A key of NVIDIA: it goes into a header, so it is one word. White space around it is cut off. */
+/** A key: it goes into a header, so it is one word. White space around it is cut off. */
 export function key(row: Row<string>) {
-  const allowed = "one word of printable ASCII, as NVIDIA gives it";
+  const allowed = "one word of printable ASCII, as it was given out";
   const parse = (input: string): Parsed<string> => {
     const value = input.trim();
     return /^[\x21-\x7e]*$/.test(value) ? { value } : { allowed };

@@ -89,6 +89,20 @@ const fetchSettings = [
   "NATIVE_DIR",
 ] as const satisfies readonly SettingName[];
 
+/** What a command obeys that finds vectors which were made before. */
+const memorySettings = ["CACHE_MAX_BYTES"] as const satisfies readonly SettingName[];
+
+/** What a client of a running service obeys, and the service itself does not. */
+const remoteSettings = [
+  "IMAGESVC_API_KEY",
+  "IMAGESVC_API_KEY_FILE",
+] as const satisfies readonly SettingName[];
+
+/** What the service obeys. */
+const serviceSettings: readonly SettingName[] = settingNames.filter(
+  (name) => !remoteSettings.some((one) => one === name),
+);
+
 const logSettings = ["LOG_LEVEL", "LOG_FORMAT"] as const satisfies readonly SettingName[];
 
 const json = { doc: "Print JSON." } as const satisfies Option;
@@ -104,33 +118,47 @@ export const commands = {
         doc: "Share the port with the instance that runs, become ready, and let it finish and end.",
       },
     },
-    settings: settingNames,
+    settings: serviceSettings,
   },
   embed: {
-    summary: "embed files, folders and URLs, one line of JSON each",
+    summary: "embed files, folders, URLs or lines of text, as JSONL, .npy or Parquet",
     operands: [{ name: "SOURCE", offers: "files", isRepeated: true }],
     options: {
       text: { doc: "Embed lines of text: each SOURCE is a text file, or - for stdin." },
       model: { doc: "Which model: that of CLIP_MODEL unless told.", value: "MODEL" },
       normalize: { doc: "Scale every vector to unit length." },
-      out: { doc: "Write the records here, not to stdout.", value: "FILE.jsonl", offers: "files" },
+      out: {
+        doc: "Write the vectors here, and not as JSONL to stdout: .jsonl, .npy (with its sources beside it, in .ids.jsonl) or .parquet.",
+        value: "FILE",
+        offers: "files",
+      },
+      resume: { doc: "Go on with what FILE has already; what failed is tried again." },
       errors: {
         doc: "Write here what could not be embedded, not among the records.",
         value: "FILE.jsonl",
         offers: "files",
       },
       unordered: { doc: "Write each record as soon as it is there." },
+      shard: {
+        doc: "Do the third of sixteen equal parts, such as `3/16`: every SOURCE is in one of them, wherever they run.",
+        value: "I/N",
+      },
+      remote: {
+        doc: "Have a running service embed, such as `http://host:8000`, instead of this process.",
+        value: "URL",
+      },
     },
-    settings: [...embeddingSettings, ...logSettings],
+    settings: [...embeddingSettings, ...memorySettings, ...remoteSettings, ...logSettings],
   },
   search: {
     summary: "find the pictures of a folder that fit a text",
     operands: [{ name: "DIR", offers: "folders" }, { name: "TEXT" }],
     options: {
       top: { doc: "How many matches are printed: 10 unless told.", value: "N" },
+      open: { doc: "Write a page with the matches' pictures, and open it in the browser." },
       json,
     },
-    settings: [...localSettings, ...logSettings],
+    settings: [...localSettings, ...memorySettings, ...logSettings],
   },
   "models list": {
     summary: "which models there are, and what of them is on this host",
@@ -221,13 +249,13 @@ export const commands = {
     summary: "check what usually goes wrong on a host",
     operands: [],
     options: { json },
-    settings: settingNames,
+    settings: serviceSettings,
   },
   openapi: {
     summary: "print the OpenAPI document",
     operands: [],
     options: {},
-    settings: settingNames,
+    settings: serviceSettings,
   },
   systemd: {
     summary: "print the systemd unit for this host, or install it",
@@ -246,7 +274,7 @@ export const commands = {
       install: { doc: "Write the unit, reload systemd, enable and start the service." },
       force: { doc: "With --install: replace a unit that is there, which is kept as a backup." },
     },
-    settings: settingNames,
+    settings: serviceSettings,
   },
   licenses: {
     summary: "print the licences of everything inside",

@@ -2,14 +2,13 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { codeOf, messageOf } from "../errors.ts";
-import { type JsonWithVectors, jsonBytes } from "../vector/json-bytes.ts";
 
 /** Disposing of it closes a file. */
 export interface LineOutput extends AsyncDisposable {
-  /** Empties a file that has something in it. @throws OutputError when that fails. */
+  /** Empties a file that has something in it, unless it is gone on with. @throws OutputError when that fails. */
   begin(): Promise<void>;
-  /** @throws OutputError when the record cannot be written whole. */
-  write(record: JsonWithVectors): Promise<void>;
+  /** @param line with its line break. @throws OutputError when it cannot be written whole. */
+  write(line: Uint8Array): Promise<void>;
 }
 
 /** A failure of a file; the message is for the user. */
@@ -17,39 +16,42 @@ export class OutputError extends Error {
   override readonly name = "OutputError";
 }
 
-/** Records as lines of JSON on stdout; `print` says by itself why it fails. */
+/** Lines on stdout; `print` says by itself why it fails. */
 export function printLines(print: (line: Uint8Array) => Promise<void>): LineOutput {
   return {
     begin: async () => {},
-    write: (record) => print(jsonBytes(record, "\n")),
+    write: print,
     [Symbol.asyncDispose]: async () => {},
   };
 }
 
 /**
- * Records as lines of JSON in a file, which is made if it is missing. What is in it stays until the first
- * record is about to come, since so much can go wrong before.
+ * Lines in a file, which is made if it is missing. What is in it stays until the first record is about to come,
+ * since so much can go wrong before.
  *
+ * @param goesOn whether what is in it stays for good.
  * @throws OutputError when it cannot be made or written.
  */
-export async function openLines(path: string): Promise<LineOutput> {
-  const flags = constants.O_WRONLY | constants.O_CREAT;
+export async function openLines(path: string, goesOn = false): Promise<LineOutput> {
+  const flags = constants.O_WRONLY | constants.O_CREAT | (goesOn ? constants.O_APPEND : 0);
   const file = await inWords(path, () => open(path, flags, 0o666));
   return {
     begin: () =>
       inWords(path, async () => {
         // A pipe or a device has no length.
-        if ((await file.stat()).isFile()) await file.truncate();
+        if (!goesOn && (await file.stat()).isFile()) await file.truncate();
       }),
-    write: (record) => inWords(path, () => file.appendFile(jsonBytes(record, "\n"))),
+    write: (line) => inWords(path, () => file.appendFile(line)),
     [Symbol.asyncDispose]: () => inWords(path, () => file.close()),
   };
 }
 
-async function inWords<T>(path: string, act: () => Promise<T>): Promise<T> {
+/** @throws OutputError, where the file system refuses, with a sentence that has the mend. */
+export async function inWords<T>(path: string, act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (cause) {
+    if (cause instanceof OutputError) throw cause;
     const code = codeOf(cause);
     const mend = mends[code] ?? "choose another path";
     const sentence = `${path} cannot be written (${code || messageOf(cause)}): ${mend}`;

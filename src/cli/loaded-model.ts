@@ -13,6 +13,8 @@ export interface EmbeddingParts {
   readonly textEmbedder: TextEmbedder;
   readonly clip: Backend & Pick<ClipBackend, "load">;
   readonly batcher: { close(): Promise<void> };
+  /** Where vectors of earlier runs are found; undefined where none are kept. */
+  readonly memory?: { open(): Promise<void>; close(): Promise<unknown> } | undefined;
   readonly workerCount: number;
 }
 
@@ -65,6 +67,7 @@ export async function withLoadedModel(
       call.tell(`imagesvc: ${backend.id} is not ready: ${state.why}`);
       return 1;
     }
+    await parts.memory?.open();
     return await use(parts, backend, stop);
   } catch (error) {
     if (call.interrupted.aborted) return 130;
@@ -74,6 +77,7 @@ export async function withLoadedModel(
   } finally {
     // Work that cannot be cut short, such as writing a model, must not keep the user waiting for long.
     await inTime(parts.batcher.close(), limits.drainTimeoutMs, "workers are busy").catch(() => {});
+    await parts.memory?.close();
   }
 }
 

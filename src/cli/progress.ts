@@ -10,8 +10,11 @@ export const megabytes: Unit = { name: "MB", size: 1e6 };
 
 /** One piece of long work. */
 export interface Progress {
-  /** @param total where it is known. */
-  show(done: number, total?: number): void;
+  /**
+   * @param total where it is known.
+   * @param note what else there is to say, such as `3 failed`.
+   */
+  show(done: number, total?: number, note?: string): void;
   /** Takes the bar away; what is written next begins a line. */
   end(): void;
 }
@@ -39,14 +42,15 @@ export function createProgress({ write, isTerminal, now }: ProgressOptions): Sta
     let startedWith: number | undefined;
     let isDrawn = false;
     return {
-      show: (done, total) => {
+      show: (done, total, note) => {
         // What a resumed download had already is no part of the rate.
         startedWith ??= done;
         const at = now();
         if (at - shownAt < (isTerminal ? redrawMs : lineMs)) return;
         shownAt = at;
         const perMs = (done - startedWith) / Math.max(1, at - startedAt);
-        const text = describe(done, total, perMs, unit);
+        const noted = note === undefined ? "" : `, ${note}`;
+        const text = `${describe(done, total, perMs, unit)}${noted}`;
         write(isTerminal ? `\r\x1b[K${bar(done, total)}${text}` : `${text}\n`);
         isDrawn = isTerminal;
       },

@@ -14,8 +14,12 @@ export type FolderEntry =
  * lead nowhere are files that cannot be read; links to folders are not, since they may lead in a circle.
  *
  * @param folder comes in front of every path.
+ * @param depth how many folders deep a file may lie, this one counted; any depth unless told.
  */
-export async function* walkFiles(folder: string): AsyncGenerator<FolderEntry> {
+export async function* walkFiles(
+  folder: string,
+  depth = Number.POSITIVE_INFINITY,
+): AsyncGenerator<FolderEntry> {
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => undefined);
   if (entries === undefined) {
     yield { kind: "unreadable", path: folder };
@@ -24,8 +28,9 @@ export async function* walkFiles(folder: string): AsyncGenerator<FolderEntry> {
   entries.sort((a, b) => (a.name < b.name ? -1 : 1));
   for (const entry of entries) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) yield* walkFiles(path);
-    else if (entry.isFile() || (entry.isSymbolicLink() && (await mayBeFile(path)))) {
+    if (entry.isDirectory()) {
+      if (depth > 1) yield* walkFiles(path, depth - 1);
+    } else if (entry.isFile() || (entry.isSymbolicLink() && (await mayBeFile(path)))) {
       yield { kind: "file", path };
     }
   }

@@ -68,7 +68,9 @@ describe("images", () => {
     expect(records[0]?.sha256).toBe(new Bun.CryptoHasher("sha256").update(bytes).digest("hex"));
     expect(records[0]?.vector).toHaveLength(512);
     expect(lengthOf(records[0]?.vector)).toBeGreaterThan(2);
-    expect(errors).toContain("2 embedded, 3 failed, 1 skipped that are no images\n");
+    expect(errors).toContain(
+      "2 embedded, 3 failed (1 undecodable-image, 1 not-found, 1 unsupported-image), 1 skipped that are no images\n",
+    );
     expect(code).toBe(1);
   });
 
@@ -120,7 +122,9 @@ describe("images that cannot be embedded", () => {
       [join(damaged, "link.jpg"), "not-found"],
     ]);
     expect(records[2]?.error?.detail).toStartWith("This link leads to no file");
-    expect(errors).toContain("0 embedded, 3 failed, 2 skipped that are no images\n");
+    expect(errors).toContain(
+      "0 embedded, 3 failed (2 unsupported-image, 1 not-found), 2 skipped that are no images\n",
+    );
     expect(code).toBe(1);
   });
 
@@ -185,7 +189,12 @@ describe("an interruption", () => {
 describe("what cannot be done is told before anything is done", () => {
   test.each([
     [["embed"], 2, "SOURCE is missing"],
-    [["embed", "a.jpg", "--out", "x.npy"], 2, "only .jsonl files are written so far"],
+    [["embed", "a.jpg", "--out", "x.csv"], 2, "files of vectors end in .jsonl, .npy or .parquet"],
+    [["embed", "a.jpg", "--errors", "x.npy"], 2, "its name must end in .jsonl"],
+    [["embed", "a.jpg", "--resume"], 2, "--resume goes on with a file: name it with --out"],
+    [["embed", "a.jpg", "--shard", "17/16"], 2, "it must be such as 3/16, from 1/16 to 16/16"],
+    [["embed", "a.jpg", "--remote", "ftp://x"], 2, "--remote must be an http:// or https:// URL"],
+    [["embed", "a.jpg", "--remote", "http://a:b@x"], 2, "without user name, password and query"],
     [["embed", "a.jpg", "--out", "x.jsonl", "--errors", "x.jsonl"], 2, "name the same file"],
     [["embed", "-", "-"], 2, "stdin can be read once"],
     [["embed", "a.jpg", "--model", "nobody"], 2, 'there is no model "nobody"'],

@@ -1,5 +1,6 @@
 /** The command line, and what a start says about itself. */
 import { expect, test } from "bun:test";
+import { commandOf } from "../../src/cli/commands.ts";
 import { flagOf, settings } from "../../src/config.ts";
 import { runMain, startProcess } from "../support/process.ts";
 
@@ -18,11 +19,12 @@ test("the key is no flag, and its value is not repeated", async () => {
   expect(errors).not.toContain("hunter2");
 });
 
-test("--help names every setting that is a flag", async () => {
+test("--help names every setting of the service that is a flag", async () => {
   for (const argv of [["--help"], ["serve", "--help"], ["-h"]]) {
     const { code, output } = await runMain(argv);
     expect(code).toBe(0);
-    for (const [name, { secret }] of Object.entries(settings)) {
+    for (const name of commandOf("serve").settings) {
+      const { secret } = settings[name];
       expect(output.includes(`${flagOf(name)} `)).toBe(!secret);
     }
   }

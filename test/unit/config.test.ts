@@ -66,6 +66,8 @@ const defaults: Config = {
   OTEL_TRACES_SAMPLER: "parentbased_always_on",
   OTEL_TRACES_SAMPLER_ARG: 1,
   OTEL_SDK_DISABLED: false,
+  IMAGESVC_API_KEY: "",
+  IMAGESVC_API_KEY_FILE: "",
 };
 
 test("an empty environment gives every default", () => {
@@ -290,6 +292,7 @@ test("secrets are no fault text", () => {
     "NVIDIA_API_KEY",
     "HF_TOKEN",
     "OTEL_EXPORTER_OTLP_HEADERS",
+    "IMAGESVC_API_KEY",
   ]);
   const faults = faultsOf({ NVIDIA_API_KEY: "nvapi-secret", PORT: "x" });
   expect(faults.join()).not.toContain("nvapi-secret");
@@ -302,7 +305,7 @@ test("a key of NVIDIA's is one word; white space around it is cut off", () => {
   expect(parseConfig({ NVIDIA_API_KEY: " \n" })).toMatchObject({ config: { NVIDIA_API_KEY: "" } });
   for (const NVIDIA_API_KEY of ["bad key with spaces", "nvapi-a\nnvapi-b", "schlüssel"]) {
     expect(faultsOf({ NVIDIA_API_KEY })).toEqual([
-      "NVIDIA_API_KEY is not usable: it must be one word of printable ASCII, as NVIDIA gives it",
+      "NVIDIA_API_KEY is not usable: it must be one word of printable ASCII, as it was given out",
     ]);
   }
 });

@@ -58,3 +58,12 @@ test("where nobody knows how much there is, it says how much was done", () => {
   progress.show(140);
   expect(paper()).toBe("140 images, 2.0 images/s\n");
 });
+
+test("a note stands behind the rest", () => {
+  const { start, at, paper } = onPaper(false);
+  const progress = start({ name: "images", size: 1 });
+  progress.show(0, 200, "0 failed");
+  at(10_000);
+  progress.show(100, 200, "3 failed");
+  expect(paper()).toBe("50 %, 100 of 200 images, 10.0 images/s, 10 s left, 3 failed\n");
+});
