@@ -7,6 +7,7 @@ import { createNvDinov2 } from "./backends/nv-dinov2.ts";
 import { createWorker, type WorkerFiles } from "./backends/pool.ts";
 import { type Config, proxyOf } from "./config.ts";
 import { createEmbedder } from "./core/embed.ts";
+import { createManyEmbedder } from "./core/embed-many.ts";
 import { createTextEmbedder } from "./core/embed-text.ts";
 import type { Recall } from "./core/recall.ts";
 import { createShare, sharedBackend } from "./core/share.ts";
@@ -79,7 +80,7 @@ export function composeCore(
   const embedder = createEmbedder({
     backends,
     acquire: createAcquire(
-      { open: (url, signal) => fetching.run(() => urlSource.open(url, signal)) },
+      { open: (url, signal) => fetching.run(() => urlSource.open(url, signal), signal) },
       maxImageBytes,
     ),
     downloads,
@@ -92,7 +93,13 @@ export function composeCore(
     imageBackends: backends,
     requestTimeoutMs,
   });
-  return { embedder, textEmbedder, batcher, clip, downloads, workerCount };
+  const manyEmbedder = createManyEmbedder({
+    embedder,
+    textEmbedder,
+    textBackends: [clip],
+    requestTimeoutMs,
+  });
+  return { embedder, textEmbedder, manyEmbedder, batcher, clip, downloads, workerCount };
 }
 
 /** CLIP and the workers that it shares with whoever needs an image decoded. */

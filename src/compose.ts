@@ -38,10 +38,11 @@ import { type Retention, startRetention } from "./store/retention.ts";
 export function composeService(config: Config, surroundings: Surroundings): Service {
   const { log } = surroundings;
   const memory = composeMemory(config, surroundings);
-  const { embedder, textEmbedder, batcher, clip, downloads } = composeCore(config, surroundings, {
+  const core = composeCore(config, surroundings, {
     sharePlaces: shareOf(config.QUEUE_LIMIT),
     recall: memory?.recall,
   });
+  const { embedder, textEmbedder, manyEmbedder, batcher, clip, downloads } = core;
   const admission = composeAdmission(config, batcher);
   const calls = new WeakMap<Request, Call>();
   const lifecycle: Lifecycle = { isDraining: false, isHandingOver: false };
@@ -56,6 +57,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     embedder,
     textEmbedder,
     comparer: createComparer({ embedder, textEmbedder }),
+    manyEmbedder,
     lookUp: createLookUp({ backends: embedder.backends, recall: memory?.recall }),
     calls,
     readers,

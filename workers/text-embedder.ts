@@ -49,9 +49,9 @@ export function createTextEmbedder(): TextEmbedder {
     const { inputIds, length } = padded(tokenized);
     const vectors = await session.run(inputIds, texts.length, length);
     const inferMs = performance.now() - startedMs;
-    return tokenized.map(({ truncated }, row) => {
+    return tokenized.map(({ ids, truncated }, row) => {
       const vector = vectors.slice(row * model.dimensions, (row + 1) * model.dimensions);
-      return { vector, truncated, inferMs };
+      return { vector, truncated, tokens: ids.length, inferMs };
     });
   }
 

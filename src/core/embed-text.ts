@@ -10,6 +10,8 @@ export interface EmbedTextInput {
   readonly model: string;
   /** Whether the vectors are scaled to unit length. */
   readonly normalize: boolean;
+  /** `performance.now()` by which they must be there, where the request brings more than texts. */
+  readonly deadline?: number | undefined;
 }
 
 /** What a caller gets for texts, in their order. */
@@ -20,6 +22,8 @@ export interface EmbeddedTexts {
   readonly vectors: readonly Float32Array[];
   /** Of each text: whether its end was left out, because the model takes no longer one. */
   readonly truncated: readonly boolean[];
+  /** Of each text: tokens that the model read. */
+  readonly tokens: readonly number[];
 }
 
 interface TextEmbedderOptions {
@@ -63,8 +67,8 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
       const admitted = admit(model, { kind: "text", inputs: 1, deadline });
       return admitted instanceof Problem ? admitted : undefined;
     },
-    embed: async ({ texts, model, normalize }, signal, timings) => {
-      const deadline = performance.now() + requestTimeoutMs;
+    embed: async ({ texts, model, normalize, ...terms }, signal, timings) => {
+      const deadline = terms.deadline ?? performance.now() + requestTimeoutMs;
       const backend = admit(model, { kind: "text", inputs: texts.length, deadline });
       if (backend instanceof Problem) return backend;
       // When one fails, the others are nobody's any more.
@@ -79,6 +83,7 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
           model: backend.exactId,
           vectors: embedded.map(({ vector }) => (normalize ? normalizeL2(vector) : vector)),
           truncated: embedded.map(({ truncated }) => truncated),
+          tokens: embedded.map(({ tokens }) => tokens),
         };
       } catch (error) {
         if (error instanceof Problem) return error;

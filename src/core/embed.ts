@@ -17,6 +17,11 @@ export interface EmbedInput {
   readonly keep: boolean;
   /** Told of an image's bytes that were fetched, before they wait for a worker; may throw to refuse them. */
   readonly hold?: ((bytes: number) => void) | undefined;
+  /**
+   * `performance.now()` by which the vector must be there, of an image that is one of several: these were admitted
+   * together.
+   */
+  readonly deadline?: number | undefined;
 }
 
 /** What a caller gets for an image. */
@@ -83,10 +88,14 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
     return toEmbedded(outcome, normalize, keep);
   }
 
+  function find(model: string): ImageBackend | Problem {
+    return findModel(backends, model) ?? unknownModel(model, backends);
+  }
+
   /** The model that is asked, where it takes an image now. */
   function admit(model: string, deadline: number): ImageBackend | Problem {
-    const backend = findModel(backends, model);
-    if (backend === undefined) return unknownModel(model, backends);
+    const backend = find(model);
+    if (backend instanceof Problem) return backend;
     return backend.admission({ kind: "image", inputs: 1, deadline }) ?? backend;
   }
 
@@ -97,8 +106,9 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
       return admitted instanceof Problem ? admitted : undefined;
     },
     embed: async (input, signal, timings) => {
-      const deadline = performance.now() + requestTimeoutMs;
-      const backend = admit(input.model, deadline);
+      const deadline = input.deadline ?? performance.now() + requestTimeoutMs;
+      const backend =
+        input.deadline === undefined ? admit(input.model, deadline) : find(input.model);
       if (backend instanceof Problem) return backend;
       try {
         return await run(backend, input, signal, timings, deadline);

@@ -14,6 +14,11 @@ export function toShortestDecimals(vector: Float32Array): number[] {
   return Array.from(vector, shortestDecimal);
 }
 
+/** A float32 vector as base64 of its little-endian bytes; every platform that is served is little-endian. */
+export function toBase64({ buffer, byteOffset, byteLength }: Float32Array): string {
+  return new Uint8Array(buffer, byteOffset, byteLength).toBase64();
+}
+
 function shortestDecimal(value: number): number {
   // Most float32 values need 7 to 9 digits, so the search starts there and goes down only from 7.
   for (let digits = 7; digits < maxDigits; digits += 1) {

@@ -54,8 +54,8 @@ export function embedTextRoutes({ textEmbedder, calls, readers, localModel }: Te
   );
 }
 
-/** The numbers to print; others get a turn in between, and before all of them become one text. */
-async function toDecimals(vectors: readonly Float32Array[]): Promise<number[][]> {
+/** The numbers of each vector to print; others get a turn in between, and before all of them become one text. */
+export async function toDecimals(vectors: readonly Float32Array[]): Promise<number[][]> {
   const decimals: number[][] = [];
   for (const vector of vectors) {
     decimals.push(toShortestDecimals(vector));
