@@ -8,6 +8,7 @@ import { createWorker, type WorkerFiles } from "./backends/pool.ts";
 import { shapeOf } from "./backends/shape.ts";
 import { type Config, proxyOf } from "./config.ts";
 import { createEmbedder } from "./core/embed.ts";
+import { createManyEmbedder } from "./core/embed-many.ts";
 import { createTextEmbedder } from "./core/embed-text.ts";
 import { createRecall, type Recall } from "./core/recall.ts";
 import { createShare, sharedBackend } from "./core/share.ts";
@@ -89,7 +90,7 @@ export function composeCore(
   const embedder = createEmbedder({
     backends,
     acquire: createAcquire(
-      { open: (url, signal) => fetching.run(() => urlSource.open(url, signal)) },
+      { open: (url, signal) => fetching.run(() => urlSource.open(url, signal), signal) },
       maxImageBytes,
     ),
     downloads,
@@ -103,7 +104,14 @@ export function composeCore(
     imageBackends: backends,
     requestTimeoutMs,
   });
-  return { embedder, textEmbedder, batcher, clip, downloads, workerCount: workers };
+  const manyEmbedder = createManyEmbedder({
+    embedder,
+    textEmbedder,
+    textBackends: [clip],
+    requestTimeoutMs,
+  });
+  const workerCount = workers;
+  return { embedder, textEmbedder, manyEmbedder, batcher, clip, downloads, workerCount };
 }
 
 /** CLIP and the workers that it shares with whoever needs an image decoded. */

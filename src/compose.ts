@@ -41,11 +41,12 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     admission: () => admission,
     batcher: () => batcher,
   });
-  const { embedder, textEmbedder, batcher, clip, downloads } = composeCore(config, surroundings, {
+  const core = composeCore(config, surroundings, {
     sharePlaces: shareOf(config.QUEUE_LIMIT),
     recall: memory?.recall,
     observer: monitoring.observer,
   });
+  const { embedder, textEmbedder, manyEmbedder, batcher, clip, downloads } = core;
   const admission = composeAdmission(config, batcher);
   const calls = new WeakMap<Request, Call>();
   const lifecycle: Lifecycle = { isDraining: false, isHandingOver: false };
@@ -58,6 +59,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
   const app = createApp({
     ...{ embedder, textEmbedder, calls, readers, lifecycle },
     comparer: createComparer({ embedder, textEmbedder }),
+    manyEmbedder,
     lookUp: createLookUp({ backends: embedder.backends, recall: memory?.recall }),
     corsOrigins: config.CORS_ORIGINS,
     apiKeys: surroundings.secrets.apiKeys,

@@ -80,8 +80,12 @@ export const limits = {
   jsonParseTimeoutMs: 10_000,
   /** Longest time from the last byte of a JSON body until it is parsed, its wait for others included. */
   jsonTimeoutMs: 30_000,
-  /** Texts of one request for their vectors. */
+  /** Texts of one request for their vectors; texts and images, where it takes both. */
   maxTexts: 256,
+  /** Images of one request with several that are under way at once: enough that batches are full. */
+  maxImagesUnderWay: 24,
+  /** Of these, those that are fetched: as large as images may be, they are less than a client's share of `maxHeldBytes`. */
+  maxFetchedUnderWay: 8,
   /** Texts that one image is compared with. */
   maxComparedTexts: 64,
   /** Bytes of JSON with texts: room for `maxTexts` of all that the model reads, in any script and escaped. */

@@ -4,7 +4,7 @@ import type { ParsedJson, ParseJson } from "../src/backends/protocol.ts";
 import { parseJsonBody } from "../src/text/json-body.ts";
 import { problemMessage } from "./problem-message.ts";
 
-/** Entry point for piscina: parses one body and gives the bytes of its image by transfer. */
+/** Entry point for piscina: parses one body and gives the bytes of its images by transfer. */
 export function handle({ pieces, rules }: ParseJson): object {
   const parsed = parse(pieces, rules);
   return move({ [transferableSymbol]: buffersOf(parsed), [valueSymbol]: parsed });
@@ -20,5 +20,13 @@ function parse(pieces: ParseJson["pieces"], rules: ParseJson["rules"]): ParsedJs
 
 function buffersOf(parsed: ParsedJson): ArrayBuffer[] {
   if (!("value" in parsed) || typeof parsed.value !== "object" || parsed.value === null) return [];
-  return Object.values(parsed.value).filter((one) => one instanceof ArrayBuffer);
+  return Object.values(parsed.value).flatMap((field) => {
+    const items: readonly unknown[] = Array.isArray(field) ? field : [];
+    return [field, ...items.map(bytesOf)].filter((one) => one instanceof ArrayBuffer);
+  });
+}
+
+/** The bytes of an input, where it is an image that came with them. */
+function bytesOf(item: unknown): unknown {
+  return typeof item === "object" && item !== null && "bytes" in item ? item.bytes : undefined;
 }

@@ -14,5 +14,6 @@ export function problemMessage(error: unknown): ProblemMessage {
     };
   }
   const cause = error.cause === undefined ? {} : { cause: String(error.cause) };
-  return { code: error.code, detail: error.message, ...cause };
+  const faults = error.faults.length === 0 ? {} : { faults: error.faults };
+  return { code: error.code, detail: error.message, ...cause, ...faults };
 }

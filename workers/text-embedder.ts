@@ -60,9 +60,9 @@ export function createTextEmbedder(): TextEmbedder {
       }
     }
     const inferMs = performance.now() - startedMs;
-    return tokenized.flatMap(({ truncated }, index) => {
+    return tokenized.flatMap(({ ids, truncated }, index) => {
       const vector = vectors[index];
-      return vector === undefined ? [] : [{ vector, truncated, inferMs }];
+      return vector === undefined ? [] : [{ vector, truncated, tokens: ids.length, inferMs }];
     });
   }
 

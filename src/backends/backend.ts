@@ -67,6 +67,8 @@ export interface BackendOutcome {
 export interface TextEmbedding extends Embedding {
   /** Whether the end of the text was left out. */
   readonly truncated: boolean;
+  /** Tokens that the model read, its marks of start and end included. */
+  readonly tokens: number;
   readonly timings: StageTimings;
 }
 

@@ -119,8 +119,8 @@ export function createClip(options: ClipOptions): ClipBackend {
       const embedded = batcher.embedText({ ...job, model: textModel });
       const { outcome, queueMs } = await embedded.catch(tellTextFailure);
       state.noteText();
-      const { vector, truncated, inferMs: infer } = outcome;
-      return { model: exactId, vector, truncated, timings: { queue: queueMs, infer } };
+      const { vector, truncated, tokens, inferMs: infer } = outcome;
+      return { model: exactId, vector, truncated, tokens, timings: { queue: queueMs, infer } };
     },
   };
 }

@@ -2,7 +2,7 @@
  * What crosses the thread boundary, one union each way. Bytes and vectors are transferred, never
  * copied: after a task is posted its `memory` bytes are gone from the sender.
  */
-import type { ProblemCode } from "../errors.ts";
+import type { FieldFault, ProblemCode } from "../errors.ts";
 import type { ImageFormat } from "../image/signature.ts";
 import type { Normalization } from "../image/tensor.ts";
 import type { FileFacts } from "../models/checked-files.ts";
@@ -161,6 +161,8 @@ export interface ProblemMessage {
   readonly detail: string;
   /** What really happened, for the log. */
   readonly cause?: string;
+  /** Of a `validation-failed`. */
+  readonly faults?: readonly FieldFault[];
 }
 
 /** Milliseconds that the stages of one image took in the worker. */
@@ -190,6 +192,8 @@ export interface TextOutcome {
   readonly vector: Float32Array<ArrayBuffer>;
   /** Whether the end of the text was left out. */
   readonly truncated: boolean;
+  /** Tokens that the model read, start and end token included. */
+  readonly tokens: number;
   /** Milliseconds that the batch took in the worker. */
   readonly inferMs: number;
 }

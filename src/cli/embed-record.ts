@@ -1,5 +1,6 @@
 /** The records of `imagesvc embed`, and their lines. */
 import type { ProblemCode } from "../errors.ts";
+import { toBase64 } from "../vector/base64.ts";
 import { jsonBytes } from "../vector/json-bytes.ts";
 
 /** What is known of a vector. */
@@ -37,8 +38,7 @@ export function toLine({ vector, ...head }: EmbeddedRecord): Uint8Array {
 
 /** A line of JSON that is shorter and faster to read: the vector as base64 of little-endian float32. */
 export function toJournalLine({ vector, ...head }: EmbeddedRecord): Uint8Array {
-  const bytes = new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
-  return jsonBytes({ ...head, vector: bytes.toBase64() }, "\n");
+  return jsonBytes({ ...head, vector: toBase64(vector) }, "\n");
 }
 
 /** A line of JSON. */

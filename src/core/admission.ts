@@ -25,11 +25,13 @@ export interface AdmissionOptions {
 /** The place of one request, from its head to its answer. */
 export interface Ticket {
   /**
-   * Takes memory for bytes that came: pieces of the body, or what was fetched. It is held until the release.
+   * Takes memory for bytes that came: pieces of the body, or what was fetched. It is held until the release, unless given back.
    *
    * @throws Problem `overloaded` when all requests together would hold too much, or those of this client.
    */
   hold(bytes: number): void;
+  /** Gives back some of the memory before the release: of an image that nobody needs any more. */
+  giveBack(bytes: number): void;
   /**
    * Lets the request into the house, once its body is there: its place among those that arrive is free again.
    *
@@ -45,6 +47,7 @@ export interface Admission {
    * Lets a request with such inputs send its body. Clients that send slowly take no place in the house.
    *
    * @param client whoever counts as one client.
+   * @param kinds none where it is not known yet: then only a full house refuses it.
    * @throws Problem `overloaded`, at once, when there would be no place for it now, or none for this client.
    */
   arrive(client: string, kinds: readonly InputKind[]): Ticket;
@@ -64,7 +67,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
 
   /** Nobody comes in where the house is full, or whatever waits there takes too long. */
   function refuseAtDoor(kinds: readonly InputKind[]): void {
-    const waitMs = Math.max(...kinds.map(expectedWaitMs));
+    const waitMs = Math.max(0, ...kinds.map(expectedWaitMs));
     const isFull = inside >= limit;
     if (!isFull && waitMs <= maxWaitMs) return;
     throw atCapacity(Math.max(waitMs, isFull ? stays.nextReleaseMs() : 0));
@@ -108,6 +111,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
         hold: (bytes) => {
           hold(client, bytes);
           ownBytes += bytes;
+        },
+        giveBack: (bytes) => {
+          if (isOver) return;
+          memory.give(client, bytes);
+          ownBytes -= bytes;
         },
         enter: () => {
           refuseAtDoor(kinds);

@@ -13,6 +13,8 @@ export interface EmbedTextInput {
   readonly normalize: boolean;
   /** Whose request it is, for metrics, traces and the log. */
   readonly trail?: Trail | undefined;
+  /** `performance.now()` by which they must be there, where the request brings more than texts. */
+  readonly deadline?: number | undefined;
 }
 
 /** What a caller gets for texts, in their order. */
@@ -23,6 +25,8 @@ export interface EmbeddedTexts {
   readonly vectors: readonly Float32Array[];
   /** Of each text: whether its end was left out, because the model takes no longer one. */
   readonly truncated: readonly boolean[];
+  /** Of each text: tokens that the model read. */
+  readonly tokens: readonly number[];
 }
 
 interface TextEmbedderOptions {
@@ -66,8 +70,8 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
       const admitted = admit(model, { kind: "text", inputs: 1, deadline });
       return admitted instanceof Problem ? admitted : undefined;
     },
-    embed: async ({ texts, model, normalize, trail }, signal, timings) => {
-      const deadline = performance.now() + requestTimeoutMs;
+    embed: async ({ texts, model, normalize, trail, ...terms }, signal, timings) => {
+      const deadline = terms.deadline ?? performance.now() + requestTimeoutMs;
       const backend = admit(model, { kind: "text", inputs: texts.length, deadline });
       if (backend instanceof Problem) return backend;
       // When one fails, the others are nobody's any more.
@@ -88,6 +92,7 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
           model: backend.exactId,
           vectors: embedded.map(({ vector }) => (normalize ? normalizeL2(vector) : vector)),
           truncated: embedded.map(({ truncated }) => truncated),
+          tokens: embedded.map(({ tokens }) => tokens),
         };
       } catch (error) {
         if (error instanceof Problem) return error;

@@ -23,6 +23,11 @@ export interface EmbedInput {
   readonly hold?: ((bytes: number) => void) | undefined;
   /** Whose request it is, for metrics, traces and the log. */
   readonly trail?: Trail | undefined;
+  /**
+   * `performance.now()` by which the vector must be there, of an image that is one of several: these were admitted
+   * together.
+   */
+  readonly deadline?: number | undefined;
 }
 
 /** What a caller gets for an image. */
@@ -120,10 +125,14 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
     return thumbnail === undefined ? {} : { thumbnail };
   }
 
+  function find(model: string): ImageBackend | Problem {
+    return findModel(backends, model) ?? unknownModel(model, backends);
+  }
+
   /** The model that is asked, where it takes an image now. */
   function admit(model: string, deadline: number): ImageBackend | Problem {
-    const backend = findModel(backends, model);
-    if (backend === undefined) return unknownModel(model, backends);
+    const backend = find(model);
+    if (backend instanceof Problem) return backend;
     return backend.admission({ kind: "image", inputs: 1, deadline }) ?? backend;
   }
 
@@ -134,8 +143,9 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
       return admitted instanceof Problem ? admitted : undefined;
     },
     embed: async (input, signal, timings) => {
-      const deadline = performance.now() + requestTimeoutMs;
-      const backend = admit(input.model, deadline);
+      const deadline = input.deadline ?? performance.now() + requestTimeoutMs;
+      const backend =
+        input.deadline === undefined ? admit(input.model, deadline) : find(input.model);
       if (backend instanceof Problem) return backend;
       try {
         return await run(backend, input, signal, timings, deadline);

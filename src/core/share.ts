@@ -16,11 +16,12 @@ export interface Share {
   /** The problem of one more, if there is no place for it now. */
   refusal(): Problem | undefined;
   /**
-   * Does work in a place of its own.
+   * Does work in a place of its own, or in the one that its caller has already.
    *
+   * @param caller whose work it is: all that one request waits for takes one place.
    * @throws Problem `overloaded`, at once, when there is none; and whatever the work throws.
    */
-  run<T>(work: () => Promise<T>): Promise<T>;
+  run<T>(work: () => Promise<T>, caller?: object): Promise<T>;
 }
 
 /**
@@ -29,10 +30,11 @@ export interface Share {
  */
 export function createShare({ places, whom, now }: ShareOptions): Share {
   const holds = createHoldTimes(now);
-  let taken = 0;
+  /** Of each caller, how much work is under way in its place. */
+  const taken = new Map<object, number>();
 
   function refusal(): Problem | undefined {
-    if (taken < places) return undefined;
+    if (taken.size < places) return undefined;
     const retryAfterS = Math.max(1, Math.ceil(holds.nextReleaseMs() / 1000));
     const detail = `Too many requests wait for ${whom}: come back in ${retryAfterS} s.`;
     return new Problem("overloaded", detail, { retryAfterS });
@@ -40,15 +42,18 @@ export function createShare({ places, whom, now }: ShareOptions): Share {
 
   return {
     refusal,
-    run: async (work) => {
-      const refused = refusal();
+    run: async (work, caller = {}) => {
+      const own = taken.get(caller) ?? 0;
+      const refused = own === 0 ? refusal() : undefined;
       if (refused !== undefined) throw refused;
-      taken += 1;
+      taken.set(caller, own + 1);
       const end = holds.begin();
       try {
         return await work();
       } finally {
-        taken -= 1;
+        const left = (taken.get(caller) ?? 1) - 1;
+        if (left === 0) taken.delete(caller);
+        else taken.set(caller, left);
         end();
       }
     },
@@ -60,6 +65,6 @@ export function sharedBackend(backend: ImageBackend, share: Share): ImageBackend
   return {
     ...backend,
     admission: (demand) => backend.admission(demand) ?? share.refusal(),
-    embed: (job) => share.run(() => backend.embed(job)),
+    embed: (job) => share.run(() => backend.embed(job), job.signal),
   };
 }

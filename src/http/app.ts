@@ -8,8 +8,9 @@ import { callOf } from "./call.ts";
 import type { EmbeddingRoutes } from "./embedding.ts";
 import { type HostGuard, isOwnOrigin } from "./host.ts";
 import type { Lifecycle } from "./lifecycle.ts";
+import { failureResponse } from "./openai-error.ts";
 import { createOpenApi } from "./openapi.ts";
-import { nothingHere, problemResponse, toProblem } from "./problem.ts";
+import { nothingHere, toProblem } from "./problem.ts";
 import type { RateGuard } from "./rate-limit.ts";
 import { createRouteFinder, type FindRoute } from "./route-finder.ts";
 import { docsRoutes } from "./routes/docs.ts";
@@ -17,13 +18,19 @@ import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
 import { embeddingsRoutes, type LookUpRoutes } from "./routes/embeddings.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { type MetricsRoutes, metricsRoutes } from "./routes/metrics.ts";
+import { type OpenAiRoutes, openAiRoutes } from "./routes/openai.ts";
 import { pageRoutes } from "./routes/page.ts";
 import { problemRoutes } from "./routes/problems.ts";
 import { type SimilarityRoutes, similarityRoutes } from "./routes/similarity.ts";
 import { uploadRoutes } from "./routes/upload.ts";
 import { vectorizeRoutes } from "./routes/vectorize.ts";
 
-export interface AppOptions extends EmbeddingRoutes, TextRoutes, SimilarityRoutes, LookUpRoutes {
+export interface AppOptions
+  extends EmbeddingRoutes,
+    TextRoutes,
+    SimilarityRoutes,
+    LookUpRoutes,
+    OpenAiRoutes {
   /** Origins whose pages may call; `*` for all. */
   readonly corsOrigins: readonly string[];
   readonly lifecycle: Lifecycle;
@@ -47,6 +54,7 @@ export function createApp(options: AppOptions) {
     .use(embedTextRoutes(options))
     .use(similarityRoutes(options))
     .use(embeddingsRoutes(options))
+    .use(openAiRoutes(options))
     .use(healthRoutes({ backends: embedder.backends, lifecycle }));
   const openApi = createOpenApi(api);
   // Without this Elysia looks for the path behind the eleventh character of the URL: too late for `http://ml/`.
@@ -76,7 +84,7 @@ export function createApp(options: AppOptions) {
         ...(allowed.length > 0 && { allow: allowed.join(", ") }),
         ...(call.problem.code === "unauthorized" && { "www-authenticate": challengeOf(request) }),
       };
-      return problemResponse(call.problem, call.requestId, headers);
+      return failureResponse(request, call.problem, call.requestId, headers);
     })
     .use(api)
     .use(problemRoutes())
@@ -90,16 +98,28 @@ export function createApp(options: AppOptions) {
 /** The application as the server sees it. */
 export type App = ReturnType<typeof createApp>;
 
+/** What OpenAI's SDK adds to every request that it sends from a browser. */
+const openAiHeaders = [
+  ...["OpenAI-Organization", "OpenAI-Project"],
+  ...["Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version"].map(stainless),
+  ...["Retry-Count", "Timeout"].map(stainless),
+];
+
+function stainless(name: string): string {
+  return `X-Stainless-${name}`;
+}
+
 function corsFor(origins: readonly string[]) {
   const any = origins.includes("*");
   return cors({
     origin: any ? "*" : [...origins],
     credentials: !any,
     methods: ["GET", "HEAD", "POST", "OPTIONS"],
-    allowedHeaders: ["Authorization", "Content-Type", "X-Request-Id"],
+    allowedHeaders: ["Authorization", "Content-Type", "X-Request-Id", ...openAiHeaders],
     exposeHeaders: [
       ...["Retry-After", "RateLimit", "RateLimit-Policy"],
       ...["X-Request-Id", "ETag", "X-Cache", "Server-Timing"],
+      ...["X-Should-Retry", "OpenAI-Processing-Ms"],
     ],
     maxAge: 600,
   });

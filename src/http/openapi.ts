@@ -56,8 +56,8 @@ async function render(api: AnyElysia): Promise<string> {
 
 function putRight(path: string, operation: JsonObject): JsonObject {
   const responses = mapValues(objectAt(operation, "responses"), (response, status) => {
-    const mediaType =
-      Number(status) >= 400 && path !== "/readyz" ? "application/problem+json" : "application/json";
+    const isProblem = Number(status) >= 400 && path !== "/readyz" && !path.startsWith("/v1/");
+    const mediaType = isProblem ? "application/problem+json" : "application/json";
     // The plugin leaves the alternatives of an answer's schema beside it, too.
     const { anyOf, ...described } = asObject(response);
     return { description: "Done.", ...withMediaTypes(described, [mediaType]) };
@@ -93,7 +93,8 @@ function withMediaTypes(body: JsonObject, mediaTypes: readonly string[]): JsonOb
 function plainSchemas(node: Json): Json {
   if (Array.isArray(node)) return node.map(plainSchemas);
   if (typeof node !== "object" || node === null) return node;
-  const object = asObject(node);
+  // A word of OpenAPI 3.0; the alternatives beside it have `null` among them.
+  const { nullable, ...object } = asObject(node);
   if (object["title"] === "StoredPart") {
     return { type: "string", format: "binary", description: "The image file." };
   }

@@ -1,6 +1,7 @@
-/** The shapes of error answers, as the routes declare them and the OpenAPI document shows them. */
+/** The shapes of error answers, problems and OpenAI's, as the routes declare them and the OpenAPI document shows them. */
 import { type TSchema, t } from "elysia";
 import { type ProblemCode, problems } from "../errors.ts";
+import { openAiCode, openAiStatus } from "./openai-error.ts";
 
 /** The body of the problems that share a status, with the first as the example. */
 const problemBody = (codes: readonly ProblemCode[], httpStatus: number) => {
@@ -39,4 +40,30 @@ export function problemAnswers(codes: readonly ProblemCode[]): Record<number, TS
   return Object.fromEntries(
     [...byStatus].map(([httpStatus, some]) => [httpStatus, problemBody(some, httpStatus)]),
   );
+}
+
+/** The body of the errors under `/v1` that share a status. */
+const openAiErrorBody = (codes: readonly ProblemCode[]) =>
+  t.Object(
+    {
+      error: t.Object({
+        message: t.String({ description: "What to change." }),
+        type: t.String({ examples: ["invalid_request_error"] }),
+        param: t.Nullable(
+          t.String({ description: "The field that it is about.", examples: ["input[3].image"] }),
+        ),
+        code: t.Union(codes.map((code) => t.Literal(openAiCode(code)))),
+      }),
+    },
+    {
+      description: codes
+        .map((code) => `\`${openAiCode(code)}\`: ${problems[code].title}.`)
+        .join(" "),
+    },
+  );
+
+/** The same for requests under `/v1`. */
+export function openAiErrors(codes: readonly ProblemCode[]): Record<number, TSchema> {
+  const byStatus = Map.groupBy(codes, openAiStatus);
+  return Object.fromEntries([...byStatus].map(([status, some]) => [status, openAiErrorBody(some)]));
 }

@@ -108,7 +108,15 @@ function expectationOf({
   if (schema.title === "Base64") return "expected string";
   const alternatives: readonly TSchema[] = schema["anyOf"] ?? [];
   if (alternatives.some(({ type }) => type === "boolean")) return "expected true or false";
-  const types = alternatives.map(({ type, title }) => (title === "Base64" ? "string" : type));
-  if (types.length > 0) return `expected ${types.join(" or ")}`;
+  if (alternatives.length > 0) return `expected ${kindsOf(alternatives).join(" or ")}`;
   return message.slice(0, 1).toLowerCase() + message.slice(1);
+}
+
+/** What each alternative takes: a word of its own, or a type. */
+function kindsOf(alternatives: readonly TSchema[]): readonly string[] {
+  return alternatives.flatMap((one) => {
+    const inner: readonly TSchema[] = one["anyOf"] ?? [];
+    if (inner.length > 0) return kindsOf(inner);
+    return String(one["const"] ?? (one.title === "Base64" ? "string" : one["type"]));
+  });
 }

@@ -53,6 +53,8 @@ export interface Readers {
   readonly jsonWithTexts: ReaderFor;
   /** JSON with texts and an image: a raw line break is a space, so that words stay apart. */
   readonly jsonWithImageAndTexts: ReaderFor;
+  /** JSON with `input`: texts and images, as an OpenAI embeddings request has them. */
+  readonly jsonWithInputs: Reader;
   /** A form of text fields, urlencoded or multipart. */
   readonly form: ReaderFor;
   /** A multipart form with one stored part called `file`. */
@@ -124,6 +126,8 @@ export function createReaders(options: ReaderOptions): Readers {
       { lineBreak: " ", imageField, maxValues },
       ["image", "text"],
     ),
+    // What it brings, and for which model, is known only when its body is there.
+    jsonWithInputs: readJson(maxBodyBytes, { maxValues, hasInputs: true }, [])(() => undefined),
     form: readerFor({
       mediaTypes: [urlencoded, multipart],
       maxBytes: maxBodyBytes,

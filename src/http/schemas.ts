@@ -2,6 +2,7 @@
 import { t } from "elysia";
 import { limits } from "../limits.ts";
 import type { StoredPart } from "../sources/upload.ts";
+import type { ReadInput } from "../text/embedding-inputs.ts";
 
 /**
  * Base64 to the client; from the reader its bytes come. Elysia's own default would take the place of what is
@@ -250,6 +251,111 @@ export const similarityAnswer = t.Object({
     { description: "One a text, in the order given." },
   ),
 });
+
+/** An image inside an OpenAI request: its reader takes it apart. */
+const inputImage = t.String({
+  description: "Absolute http(s) URL, data: URI, or bare base64.",
+});
+
+/** What may stand in a list of inputs. */
+const oneInput = t.Union([
+  t.String(),
+  t.Object({ type: t.Optional(t.Literal("text")), text: t.String() }),
+  t.Object({ type: t.Optional(t.Literal("image")), image: inputImage }),
+  t.Object({ type: t.Optional(t.Literal("image_url")), image_url: t.Object({ url: inputImage }) }),
+]);
+
+/** What the client sends to the document; from the reader comes what it has made of it. */
+const inputs = t.Unsafe<readonly ReadInput[]>({
+  ...t.Any(),
+  anyOf: [t.String(), t.Array(oneInput, { minItems: 1, maxItems: limits.maxTexts })],
+  description: `A text, or a list of up to ${limits.maxTexts} texts and images in any order. A bare string is a text, unless \`modality\` is \`image\`. Token ids are refused.`,
+  examples: ["a photo of a cat"],
+});
+
+export const openAiEmbeddingsBody = t.Object(
+  {
+    input: inputs,
+    model: t.String({
+      description:
+        "`clip-ViT-B-32`, or what CLIP_MODEL names, takes texts and images; `nv-dinov2` images.",
+      examples: ["clip-ViT-B-32"],
+      maxLength: limits.maxModelChars,
+    }),
+    encoding_format: t.Optional(
+      t.Nullable(
+        t.Union([t.Literal("float"), t.Literal("base64")], {
+          description:
+            "`float` unless told; `base64` is that of the little-endian float32 values, which the SDKs ask for by themselves.",
+        }),
+      ),
+    ),
+    dimensions: t.Optional(
+      t.Nullable(t.Integer({ description: "The model's own, or left out: nothing is cut." })),
+    ),
+    modality: t.Optional(
+      t.Nullable(
+        t.Union([t.Literal("text"), t.Literal("image")], {
+          description: "What bare strings are; `text` unless told.",
+        }),
+      ),
+    ),
+    normalize: t.Optional(
+      t.Nullable(
+        t.Boolean({
+          description:
+            "Vectors of unit length, as OpenAI's are, unless `false`: then the model's raw output.",
+        }),
+      ),
+    ),
+    on_error: t.Optional(
+      t.Nullable(
+        t.Union([t.Literal("fail"), t.Literal("include")], {
+          description:
+            "`include`: an input that fails has an `error` and an empty `embedding`, and the others are answered.",
+        }),
+      ),
+    ),
+    user: t.Optional(t.Any({ description: "Ignored." })),
+  },
+  { ...lenient, examples: [{ model: "clip-ViT-B-32", input: "a photo of a cat" }] },
+);
+
+export const openAiEmbeddingsAnswer = t.Object({
+  object: t.Literal("list"),
+  data: t.Array(
+    t.Object({
+      object: t.Literal("embedding"),
+      index: t.Integer({ description: "Place of the input in the request." }),
+      embedding: t.Union([vector, t.String({ description: "As base64." })]),
+      error: t.Optional(
+        t.Object(
+          { message: t.String(), param: t.String(), code: t.String() },
+          { description: "Why there is no vector, where `on_error` is `include`." },
+        ),
+      ),
+    }),
+    { description: "One an input, in the order given." },
+  ),
+  model,
+  usage: t.Object({
+    prompt_tokens: t.Integer({ description: "Tokens that the model read; images have none." }),
+    total_tokens: t.Integer(),
+  }),
+});
+
+export const openAiModelParams = t.Object({
+  id: t.String({ maxLength: limits.maxModelChars, examples: ["clip-ViT-B-32"] }),
+});
+
+export const openAiModel = t.Object({
+  id: t.String({ examples: ["clip-ViT-B-32", "nv-dinov2"] }),
+  object: t.Literal("model"),
+  created: t.Integer({ description: "Not known: 0." }),
+  owned_by: t.String(),
+});
+
+export const openAiModels = t.Object({ object: t.Literal("list"), data: t.Array(openAiModel) });
 
 /** What names an image in a path. */
 export const imageParams = t.Object({

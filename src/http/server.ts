@@ -13,7 +13,8 @@ import { handOver } from "./hand-over.ts";
 import { hearOut } from "./hear-out.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { shareAddress, takeOverAddress } from "./listener.ts";
-import { problemResponse, toProblem } from "./problem.ts";
+import { failureResponse, isOpenAiPath } from "./openai-error.ts";
+import { toProblem } from "./problem.ts";
 
 export interface HttpServerOptions {
   readonly app: Pick<App, "fetch" | "findRoute">;
@@ -91,7 +92,7 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
     underWay += 1;
     try {
       const response = await answer(request, call);
-      setHeaders(response, call, lifecycle);
+      setHeaders(request, response, call, lifecycle);
       const { method } = received;
       onServed(toServed({ method, route, request, response, call, isClosing }), call, path);
       return await hearOut(request, response);
@@ -110,7 +111,7 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
       return await app.fetch(request);
     } catch (error) {
       call.problem = toProblem(error);
-      return problemResponse(call.problem, call.requestId);
+      return failureResponse(request, call.problem, call.requestId);
     }
   }
 
@@ -160,10 +161,19 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
   };
 }
 
-function setHeaders({ headers }: Response, call: Call, lifecycle: Lifecycle): void {
+function setHeaders(
+  request: Request,
+  { headers }: Response,
+  call: Call,
+  lifecycle: Lifecycle,
+): void {
   for (const [name, value] of call.answerHeaders) headers.set(name, value);
   headers.set("x-request-id", call.requestId);
-  headers.set("server-timing", serverTiming(call, performance.now()));
+  const now = performance.now();
+  headers.set("server-timing", serverTiming(call, now));
+  if (isOpenAiPath(request)) {
+    headers.set("openai-processing-ms", String(Math.round(now - call.startedAt)));
+  }
   headers.set("x-content-type-options", "nosniff");
   if (lifecycle.isDraining || lifecycle.isHandingOver) headers.set("connection", "close");
 }

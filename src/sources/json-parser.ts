@@ -90,8 +90,8 @@ export function createJsonParser(options: JsonParserOptions): JsonParser {
       },
     );
     if ("value" in parsed) return parsed.value;
-    const { code, detail, cause } = parsed.problem;
-    throw new Problem(code, detail, { cause });
+    const { code, detail, cause, faults = [] } = parsed.problem;
+    throw new Problem(code, detail, { cause, faults });
   }
 
   return {

@@ -2,6 +2,7 @@
 import { messageOf, Problem } from "../errors.ts";
 import { decodeBase64Image } from "../image/data-uri.ts";
 import { limits } from "../limits.ts";
+import { readInputs, refuseTokenIds } from "./embedding-inputs.ts";
 
 /** How a JSON body is read. */
 export interface JsonRules {
@@ -15,7 +16,9 @@ export interface JsonRules {
   readonly maxValues: number;
   /** The field that has an image as base64, where there is one. */
   readonly imageField?: string;
-  /** Most bytes of that image. */
+  /** Whether `input` holds texts and images, as an OpenAI embeddings request has them: `readInputs` reads it. */
+  readonly hasInputs?: boolean;
+  /** Most bytes of each image. */
   readonly maxImageBytes: number;
 }
 
@@ -24,15 +27,21 @@ export interface JsonRules {
  *
  * @param pieces the bytes in order, cut anywhere.
  * @returns the value as it was sent; but where the image field has a text, the image's bytes are in its place,
- *   as an ArrayBuffer: JSON has none, so nobody can send one. A list that is too long for any field is cut to one
+ *   as an ArrayBuffer: JSON has none, so nobody can send one. Inputs are what `readInputs` makes of them. A list that is too long for any field is cut to one
  *   item more than its field takes: its schema refuses it all the same, and looks at no more.
- * @throws Problem `malformed-body`; `invalid-base64` or `body-too-large` for the image.
+ * @throws Problem `malformed-body`; `invalid-base64` or `body-too-large` for the image; `validation-failed` for inputs.
  */
 export function parseJsonBody(pieces: Iterable<Uint8Array>, rules: JsonRules): unknown {
-  const parsed = parseJson(decodeText(pieces, rules.lineBreak), rules.maxValues);
+  const json = decodeText(pieces, rules.lineBreak);
+  if (rules.hasInputs) refuseTokenIds(json);
+  const parsed = parseJson(json, rules.maxValues);
   if (!isObject(parsed)) return parsed;
   const value = Object.fromEntries(Object.entries(parsed).map(cutList));
   const { imageField, maxImageBytes } = rules;
+  if (rules.hasInputs) {
+    const input = readInputs(value["input"], value["modality"], maxImageBytes);
+    return { ...value, input };
+  }
   if (imageField === undefined) return value;
   const text = value[imageField];
   if (typeof text !== "string") return value;

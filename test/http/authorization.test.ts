@@ -46,6 +46,10 @@ const guarded = [
   ["POST", "/vectorize-image-upload"],
   ["POST", "/embed-text"],
   ["POST", "/similarity"],
+  ["POST", "/embeddings"],
+  ["POST", "/v1/embeddings"],
+  ["GET", "/v1/models"],
+  ["GET", "/v1/models/nv-dinov2"],
   ["GET", "/upload"],
   ["GET", "/metrics"],
   ["GET", "/embeddings/x"],
@@ -62,7 +66,10 @@ describe("without a key", () => {
   test.each(guarded)("%s %s is refused", async (method, path) => {
     const response = await send(service, path, { method });
     expect(response.headers.get("www-authenticate")).toBe("Bearer");
-    await expectProblem(response, "unauthorized");
+    if (path.startsWith("/v1/")) {
+      expect(response.status).toBe(401);
+      expect(await response.json()).toMatchObject({ error: { code: "invalid_api_key" } });
+    } else await expectProblem(response, "unauthorized");
   });
 
   test.each([

@@ -141,6 +141,25 @@ const documented: Readonly<
   },
 };
 
+test("/v1/embeddings declares every problem that it can meet, under OpenAI's status and code", () => {
+  const { responses } = operationOf("/v1/embeddings");
+  const declared = Object.entries(responses).flatMap(([status, { content }]) => {
+    const error = content?.["application/json"]?.schema.properties?.["error"];
+    const code = error?.properties?.["code"];
+    const some = code?.const === undefined ? (code?.enum ?? []) : [code.const];
+    return some.map((one) => `${status} ${one}`);
+  });
+  const met: readonly ProblemCode[] = [...byAnyModel, ...byUrl, "invalid-base64"];
+  const own = { "unknown-model": "404 model_not_found", unauthorized: "401 invalid_api_key" };
+  const expected = met.map((code) => {
+    if (code === "unknown-model" || code === "unauthorized") return own[code];
+    if (code === "rate-limited") return "429 rate_limit_exceeded";
+    const { status } = problems[code];
+    return `${[413, 415, 422].includes(status) ? 400 : status} ${code}`;
+  });
+  expect(declared.sort()).toEqual(expected.sort());
+});
+
 const imageOptions = ["query model", "query normalize", "query thumbnail"];
 
 for (const [path, { mediaTypes, codes, options = imageOptions }] of Object.entries(documented)) {
@@ -203,6 +222,7 @@ test("every path of the document is served", async () => {
   for (const [path, operations] of Object.entries(openApi.paths)) {
     // Where no API keys are configured it looks as if it were not there.
     if (path === "/embeddings/{sha256}") continue;
+    if (path === "/v1/models/{id}") continue;
     for (const method of Object.keys(operations)) {
       const response = await send(service, path, { method: method.toUpperCase() });
       expect([404, 405]).not.toContain(response.status);
@@ -211,7 +231,7 @@ test("every path of the document is served", async () => {
 });
 
 test("the example bodies of JSON requests work as they stand", async () => {
-  for (const path of ["/vectorize-image-base64", "/embed-text", "/similarity"]) {
+  for (const path of ["/vectorize-image-base64", "/embed-text", "/similarity", "/v1/embeddings"]) {
     const schema = operationOf(path).requestBody?.content?.["application/json"]?.schema;
     const fields = Object.entries(schema?.properties ?? {});
     const made = Object.fromEntries(fields.map(([name, { examples }]) => [name, examples?.[0]]));
@@ -266,6 +286,27 @@ const live: readonly (readonly [
     () => postJson(service, "/similarity", { image_url: origin.url("/image.jpg"), texts: ["a"] }),
   ],
   ["/similarity", "post", 422, () => postJson(service, "/similarity", { texts: ["a"] })],
+  [
+    "/v1/embeddings",
+    "post",
+    200,
+    () =>
+      postJson(service, "/v1/embeddings", {
+        model: "clip-ViT-B-32",
+        input: ["a", { image: "A*" }],
+        on_error: "include",
+      }),
+  ],
+  [
+    "/v1/embeddings",
+    "post",
+    404,
+    () => postJson(service, "/v1/embeddings", { model: "x", input: "a" }),
+  ],
+  ["/v1/embeddings", "post", 400, () => postJson(service, "/v1/embeddings", { input: [5] })],
+  ["/v1/models", "get", 200, () => send(service, "/v1/models")],
+  ["/v1/models/{id}", "get", 200, () => send(service, "/v1/models/nv-dinov2")],
+  ["/v1/models/{id}", "get", 404, () => send(service, "/v1/models/x")],
   ["/livez", "get", 200, () => send(service, "/livez")],
   ["/readyz", "get", 200, () => send(service, "/readyz")],
   ["/upload", "post", 415, () => postJson(service, "/upload", {})],

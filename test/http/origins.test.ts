@@ -7,7 +7,7 @@ import { startService, type TestService } from "../support/service.ts";
 const listed = "https://app.example.com";
 const foreign = "https://evil.example.com";
 const exposed =
-  "Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, ETag, X-Cache, Server-Timing";
+  "Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, ETag, X-Cache, Server-Timing, X-Should-Retry, OpenAI-Processing-Ms";
 const paths = [
   "/upload",
   "/vectorize-image",

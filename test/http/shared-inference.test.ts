@@ -36,6 +36,7 @@ test("24 clients' short texts share inferences, and each client gets its own vec
       texts.map((text) => ({
         vector: new Float32Array([text.length]),
         truncated: false,
+        tokens: 3,
         inferMs: 1,
       })),
     );
@@ -115,6 +116,7 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
       requestTimeoutMs: 60_000,
     }),
     comparer: { refusal: () => undefined, compare: refuse },
+    manyEmbedder: { find: () => new Problem("unknown-model", "None."), embed: refuse },
     localModel: "m",
     corsOrigins: [],
     apiKeys: () => undefined,

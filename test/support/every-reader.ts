@@ -8,6 +8,7 @@ export function everyReader(read: () => Promise<unknown>): Readers {
     jsonWithImage: reader,
     jsonWithTexts: reader,
     jsonWithImageAndTexts: reader,
+    jsonWithInputs: read,
     form: reader,
     upload: reader,
   };

@@ -61,7 +61,12 @@ async function answerInTurn(workers: readonly FakeWorker[], done: Promise<void>)
       const { task } = held;
       if (task.kind === "embed-texts") {
         held.answer(
-          task.texts.map(() => ({ vector: new Float32Array(1), truncated: false, inferMs: 1 })),
+          task.texts.map(() => ({
+            vector: new Float32Array(1),
+            truncated: false,
+            tokens: 3,
+            inferMs: 1,
+          })),
         );
       } else answerMarks(held);
       await Bun.sleep(0);

@@ -54,6 +54,7 @@ function answerLengths(held: HeldTask, inferMs = 1): void {
     textsOf(held).map((text) => ({
       vector: new Float32Array([text.length]),
       truncated: false,
+      tokens: 3,
       inferMs,
     })),
   );

@@ -340,7 +340,8 @@ test("a text tower that cannot be loaded shows in the state, until a text is emb
   }
   expect(lines.filter((line) => line.includes("texts cannot be embedded"))).toHaveLength(1);
   const embedded = clip.embedText({ text: "a", signal, deadline });
-  (await worker.next()).answer([{ vector: new Float32Array(7), truncated: false, inferMs: 1 }]);
+  const vector = new Float32Array(7);
+  (await worker.next()).answer([{ vector, truncated: false, tokens: 3, inferMs: 1 }]);
   await embedded;
   expect(clip.state()).toEqual({ kind: "ready" });
 });

@@ -23,7 +23,14 @@ function setUp({ admission, answer = async () => new Float32Array([3, 4]) }: Set
       jobs.push(job);
       const vector = await answer(job);
       const queue = job.text.length;
-      return { model: "clip@test", vector, truncated: queue > 10, timings: { queue, infer: 2 } };
+      const timings = { queue, infer: 2 };
+      return {
+        model: "clip@test",
+        vector,
+        truncated: queue > 10,
+        tokens: job.text.length,
+        timings,
+      };
     },
   };
   const imageModel = {
@@ -52,6 +59,7 @@ test("texts become vectors in their order, under the exact model's name", async 
     model: "clip@test",
     vectors: [new Float32Array([1, 1]), new Float32Array([12, 1]), new Float32Array([0, 1])],
     truncated: [false, true, false],
+    tokens: [1, 12, 0],
   });
   expect(timings).toEqual({ queue: 12, infer: 2 });
 });

@@ -56,6 +56,7 @@ function answer(held: HeldTask): void {
   const outcome = {
     vector: new Float32Array(1),
     truncated: false,
+    tokens: 3,
     inferMs: 10 * task.texts.length,
   };
   held.answer(task.texts.map(() => outcome));

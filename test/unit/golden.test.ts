@@ -104,7 +104,8 @@ describe("a model in use", () => {
           const problem = vectors.find((one) => one instanceof Problem);
           if (problem !== undefined) return problem;
           const sound = vectors.filter((one) => one instanceof Float32Array);
-          return { model: "clip", vectors: sound, truncated: sound.map(() => false) };
+          const [truncated, tokens] = [sound.map(() => false), sound.map(() => 3)];
+          return { model: "clip", vectors: sound, truncated, tokens };
         },
       },
     };

@@ -43,7 +43,8 @@ function setUp(halves: {
 }
 
 function embeddedTexts(vectors: readonly Float32Array[]): EmbeddedTexts {
-  return { model: "m@1", vectors, truncated: vectors.map((_, index) => index === 1) };
+  const truncated = vectors.map((_, index) => index === 1);
+  return { model: "m@1", vectors, truncated, tokens: vectors.map(() => 3) };
 }
 
 test("each text gets its cosine, its share and whether it was cut", async () => {

@@ -40,7 +40,7 @@ export function embedTextRoutes({ textEmbedder, calls, readers, localModel }: Te
         request,
         typeof text === "string"
           ? { ...answer, truncated: truncated.includes(true), vector }
-          : { ...answer, truncated, vectors: await textsOf(embedded.vectors) },
+          : { ...answer, truncated, vectors: await vectorTexts(embedded.vectors) },
       );
     },
     {
@@ -59,7 +59,9 @@ export function embedTextRoutes({ textEmbedder, calls, readers, localModel }: Te
 }
 
 /** The vectors as JSON; others get a turn in between, and before all of them become one answer. */
-async function textsOf(vectors: readonly Float32Array[]): Promise<readonly Uint8Array[]> {
+export async function vectorTexts(
+  vectors: readonly Float32Array[],
+): Promise<readonly Uint8Array[]> {
   const texts: Uint8Array[] = [];
   for (const vector of vectors) {
     texts.push(vectorText(vector));
