@@ -37,17 +37,20 @@ interface Monitoring {
   readonly observer: Observer;
   /** What `/metrics` at the service's own port answers; undefined where metrics have a listener of their own. */
   readonly metricsAtPort: Metrics | undefined;
+  /** Begins to watch, before the service listens. */
+  open(): Promise<Told>;
   /**
-   * Begins to watch, before the service listens.
+   * Serves the metrics at METRICS_LISTEN, where that is set, once the service listens.
    *
-   * @param takesOver whether another instance listens there, from whom the address of the metrics comes later.
-   * @throws Error with one sentence where METRICS_LISTEN cannot be listened on.
+   * @param takesOver whether another instance has the address, and lets it go later.
+   * @throws Error with one sentence where it cannot be listened on.
    */
-  open(takesOver: boolean): Promise<Told>;
-  /** Lets another instance have the address of the metrics: its counters begin at nothing, as after a restart. */
-  handOver(): void;
-  /** Takes it back, where there is no other instance after all. */
-  goOn(): void;
+  listen(takesOver: boolean): void;
+  /**
+   * Lets another instance have the address of the metrics while the service hands over, and takes it back where it
+   * goes on. The counters of the other begin at nothing, as after a restart.
+   */
+  handOver(handOver: () => Promise<boolean>): Promise<boolean>;
   /** Ends what was opened; spans that wait are sent, if a collector takes them. */
   close(): Promise<void>;
 }
@@ -68,9 +71,7 @@ export function composeMonitoring(
   return {
     observer: metrics.observer,
     metricsAtPort: listener === undefined ? metrics : undefined,
-    open: async (takesOver) => {
-      if (takesOver) listener?.listenOnceFree();
-      else listener?.listen();
+    open: async () => {
       stopWatching = metrics.watch();
       tracing = await composeTracing(config, log);
       return {
@@ -82,8 +83,16 @@ export function composeMonitoring(
         },
       };
     },
-    handOver: () => listener?.stop(),
-    goOn: () => listener?.listenOnceFree(),
+    listen: (takesOver) => {
+      if (takesOver) listener?.listenOnceFree();
+      else listener?.listen();
+    },
+    handOver: async (handOver) => {
+      listener?.stop();
+      const isDone = await handOver();
+      if (!isDone && !parts.lifecycle().isDraining) listener?.listenOnceFree();
+      return isDone;
+    },
     close: async () => {
       listener?.stop();
       stopWatching();

@@ -76,19 +76,15 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     openApi: app.openApi,
     listen: async ({ takesOver, signal } = { takesOver: false, signal: stopping.signal }) => {
       await prepareToListen(config.HOST, downloads, surroundings);
-      const told = await monitoring.open(takesOver);
+      const told = await monitoring.open();
       signal.throwIfAborted();
       const address = { hostname: config.HOST, port: config.PORT, takesOver };
       server = startHttpServer({ app, calls, lifecycle, log, ...told, ...address });
+      monitoring.listen(takesOver);
       retention = composeRetention(config, surroundings);
       return server.url;
     },
-    handOver: async () => {
-      monitoring.handOver();
-      const isDone = (await server?.handOver()) ?? false;
-      if (!isDone && !lifecycle.isDraining) monitoring.goOn();
-      return isDone;
-    },
+    handOver: () => monitoring.handOver(async () => (await server?.handOver()) ?? false),
     load: async (keepsTrying = true) => {
       if (!areThreadsPrepared) surroundings.prepareThreads();
       areThreadsPrepared = true;
