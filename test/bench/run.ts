@@ -12,6 +12,7 @@ import { overload } from "./overload.ts";
 import { preprocess } from "./preprocess.ts";
 import { soak } from "./soak.ts";
 import { start } from "./start.ts";
+import { texts } from "./texts.ts";
 import { throughput } from "./throughput.ts";
 import { uploadMemory } from "./upload-memory.ts";
 
@@ -28,6 +29,7 @@ interface FigureOptions {
 const figures = new Map<string, Figure>([
   ["throughput", throughput],
   ["latency", latency],
+  ["texts", texts],
   ["preprocess", preprocess],
   ["event-loop", eventLoop],
   ["livez", livez],
