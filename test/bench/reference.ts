@@ -8,20 +8,20 @@ import type { BareAnswer, BareQuestion } from "./bare-onnxruntime.ts";
 import { startChild } from "./child.ts";
 import { processorMs } from "./process-usage.ts";
 
-/** Some sessions of the image tower, each in a process of its own, that run at the same time. */
+/** Some sessions of one tower, each in a process of its own, that run at the same time. */
 export interface Reference extends AsyncDisposable {
   /** Sessions × threads of each. */
   readonly shape: string;
-  /** Runs all sessions for about `forMs`. */
-  observe(batch: number, forMs: number): Promise<Speed>;
+  /** Runs all sessions for about `forMs`. @param lengths tokens of the texts of each inference, by turns. */
+  observe(batch: number, forMs: number, lengths?: readonly number[]): Promise<Speed>;
   /** ms that each inference took, over about `forMs`. */
   inferenceMs(batch: number, forMs: number): Promise<readonly number[]>;
 }
 
-/** How fast images went through. */
+/** How fast images, or texts, went through. */
 export interface Speed {
   readonly imagesPerS: number;
-  /** ms of processor time, all threads together, that each image took. */
+  /** ms of processor time, all threads together, that each took. */
   readonly processorMsPerImage: number;
 }
 
@@ -36,12 +36,12 @@ export function referenceShapes() {
 }
 
 /** Starts the sessions and runs each once. */
-export async function startReference(shape: {
-  readonly sessions: number;
-  readonly threads: number;
-}): Promise<Reference> {
-  const { imageTower } = await prepareSynthetic(join(testModelsDir, "synthetic"));
-  const args = ["test/bench/bare-onnxruntime.ts", imageTower, String(shape.threads)];
+export async function startReference(
+  shape: { readonly sessions: number; readonly threads: number },
+  tower: "imageTower" | "textTower" = "imageTower",
+): Promise<Reference> {
+  const { [tower]: path } = await prepareSynthetic(join(testModelsDir, "synthetic"));
+  const args = ["test/bench/bare-onnxruntime.ts", path, String(shape.threads)];
   const children = Array.from({ length: shape.sessions }, () =>
     startChild<BareQuestion, BareAnswer>({ args }),
   );
@@ -49,12 +49,12 @@ export async function startReference(shape: {
     Promise.all(children.map((child) => child.ask(question)));
   const usedMs = async () =>
     sum(await Promise.all(children.map((child) => processorMs(child.pid))));
-  await askAll({ batch: 1, forMs: 1 });
+  await askAll({ batch: 1, forMs: 1, lengths: tower === "textTower" ? [1] : undefined });
   return {
     shape: `${shape.sessions}×${shape.threads}`,
-    observe: async (batch, forMs) => {
+    observe: async (batch, forMs, lengths) => {
       const before = await usedMs();
-      const answers = await askAll({ batch, forMs });
+      const answers = await askAll({ batch, forMs, lengths });
       const images = batch * answers.flat().length;
       return {
         imagesPerS: sum(answers.map((tookMs) => (tookMs.length * batch * 1000) / sum(tookMs))),

@@ -17,6 +17,7 @@ import { preprocess } from "./preprocess.ts";
 import { asMarkdown, findingsOf, withFigure } from "./report.ts";
 import { soak } from "./soak.ts";
 import { start } from "./start.ts";
+import { texts } from "./texts.ts";
 import { throughput } from "./throughput.ts";
 import { uploadMemory } from "./upload-memory.ts";
 
@@ -38,6 +39,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["throughput", throughput],
   ["large-photos", largePhotos],
   ["latency", latency],
+  ["texts", texts],
   ["preprocess", preprocess],
   ["event-loop", eventLoop],
   ["livez", livez],

@@ -1,0 +1,109 @@
+import { createClipTokenizer } from "../../src/text/clip-tokenizer.ts";
+import { parseVocabulary } from "../../src/text/clip-vocabulary.ts";
+import { loadClipMerges } from "../../workers/clip-merges.ts";
+import { clientCount } from "./load.ts";
+import { processorMs } from "./process-usage.ts";
+import { referenceShapes, type Speed, startReference } from "./reference.ts";
+import { type Server, startService } from "./server.ts";
+import { median, withRange } from "./statistics.ts";
+import { mustSucceed } from "./upload.ts";
+
+const rounds = 5;
+const roundMs = 3_000;
+const warmUpMs = 1_500;
+const batches = [8, 16];
+
+/** Short ones of several lengths, as people search for. */
+const captions = [
+  "a dog",
+  "two dogs in the snow",
+  "sunset over the sea",
+  "a child who blows out the candles of a birthday cake",
+  "red bicycle",
+  "people at a long table in a garden, seen from above",
+  "a cat asleep on a keyboard",
+  "an old church beside a river",
+];
+
+/** Texts a second of the whole service, over those of the bare text tower on the same cores. */
+export async function* texts(): AsyncGenerator<string> {
+  const tokenize = createClipTokenizer(parseVocabulary(await loadClipMerges()));
+  const lengths = captions.map((caption) => tokenize(caption).ids.length);
+  const { manySessions } = referenceShapes();
+  await using reference = await startReference(manySessions, "textTower");
+  await using service = await startService("synthetic");
+  await using load = startLoad(service);
+  await load.pause();
+  const bare = batches.map((batch) => ({ batch, speeds: [] as Speed[] }));
+  const served: Speed[] = [];
+  for (let round = 0; round < rounds; round += 1) {
+    for (const { batch, speeds } of bare) {
+      speeds.push(await reference.observe(batch, roundMs, lengths));
+    }
+    served.push(await load.observe(roundMs));
+  }
+  yield `${clientCount} clients at once (${lengths.join(", ")} tokens), ${rounds} rounds of each in turn: median (least to most)`;
+  for (const { batch, speeds } of bare) {
+    yield `text tower, ${reference.shape} threads, batches of ${batch}, each of one length: ${show(speeds)}`;
+  }
+  yield `service: ${show(served)}`;
+  for (const { batch, speeds } of bare) {
+    const ratios = served.map(({ imagesPerS }, at) => imagesPerS / (speeds[at]?.imagesPerS ?? 0));
+    yield `service / batches of ${batch}: ${withRange(ratios, 2)}${batch === 8 ? "; wanted: at least 0.85" : ""}`;
+  }
+}
+
+/** Clients that ask for one text after the other, except while something else is measured. */
+function startLoad(service: Server) {
+  let answered = 0;
+  let isStopped = true;
+  let clients: Promise<unknown> = Promise.resolve();
+  const client = async (_: unknown, start: number) => {
+    for (let sent = start; !isStopped; sent += 1) {
+      await mustSucceed(embedText(service.url, captions[sent % captions.length] ?? ""));
+      answered += 1;
+    }
+  };
+  const resume = () => {
+    isStopped = false;
+    clients = Promise.all(Array.from({ length: clientCount }, client));
+  };
+  const pause = async () => {
+    isStopped = true;
+    await clients;
+  };
+  const pass = (ms: number) => Promise.race([Bun.sleep(ms), clients]);
+  return {
+    pause,
+    observe: async (forMs: number): Promise<Speed> => {
+      resume();
+      await pass(warmUpMs);
+      answered = 0;
+      const startedAt = performance.now();
+      const before = await processorMs(service.pid);
+      await pass(forMs);
+      const count = answered;
+      const speed = {
+        imagesPerS: (count * 1000) / (performance.now() - startedAt),
+        processorMsPerImage: ((await processorMs(service.pid)) - before) / count,
+      };
+      await pause();
+      return speed;
+    },
+    [Symbol.asyncDispose]: pause,
+  };
+}
+
+function embedText(origin: URL, text: string): Promise<Response> {
+  const headers = { "Content-Type": "application/json" };
+  const url = new URL("/embed-text", origin);
+  return fetch(url, { method: "POST", headers, body: JSON.stringify({ text }) });
+}
+
+function show(speeds: readonly Speed[]): string {
+  const [rates, costs] = [
+    speeds.map(({ imagesPerS }) => imagesPerS),
+    speeds.map(({ processorMsPerImage }) => processorMsPerImage),
+  ];
+  return `${withRange(rates, 0)} texts/s, ${median(costs).toFixed(2)} ms of processor time a text`;
+}
