@@ -5,8 +5,11 @@ import packageJson from "../package.json" with { type: "json" };
 import { helpText } from "../src/cli/help.ts";
 import { settings } from "../src/config.ts";
 import { problems } from "../src/errors.ts";
+import { figureText, findingsOf } from "./bench/report.ts";
+import { figures } from "./bench/run.ts";
 import {
   commandFaults,
+  figureFaults,
   helpFaults,
   linkFaults,
   machinePathFaults,
@@ -21,6 +24,7 @@ const madeByTools = ["node_modules", "dist", "coverage", "downloads", ".git", ".
 const texts = await readTexts();
 const documents = new Map([...texts].filter(([path]) => path.endsWith(".md")));
 const readme = documents.get("README.md") ?? "";
+const benchmarks = documents.get("BENCHMARKS.md") ?? "";
 const map = documents.get("src/README.md") ?? "";
 const program = [...texts.keys()].filter((path) => /^(src|workers)\/.*\.tsx?$/.test(path));
 const scripts = Object.keys(packageJson.scripts);
@@ -42,6 +46,15 @@ describe("the documents and the program agree", () => {
 
   test("src/README.md names every file of src/ and workers/, and no other", () => {
     expect(mapFaults(map, program)).toEqual([]);
+  });
+
+  test("BENCHMARKS.md has a place for every figure, and for no other", () => {
+    expect(figureFaults(benchmarks, [...figures.keys()])).toEqual([]);
+  });
+
+  test("the README's findings are those of BENCHMARKS.md", () => {
+    expect(figureFaults(readme, [], ["summary"])).toEqual([]);
+    expect(figureText(readme, "summary")).toBe(findingsOf(benchmarks));
   });
 
   test.each([...documents])("the commands of %s exist", (_path, text) => {
@@ -131,6 +144,22 @@ describe("each other rule sees its breach", () => {
     expect(commandFaults(text, scripts, "bun@1.4.5")).toEqual([
       "there is no such script: bun run dance",
       "not the pinned version: bun@1.4.4",
+    ]);
+  });
+
+  test("a figure without a place, a place without a figure, an empty one, and one without an end", () => {
+    const places = (...names: readonly string[]) =>
+      names.map((name) => `<!-- figure:${name} -->\ntext\n<!-- /figure:${name} -->\n`).join("");
+    expect(figureFaults(places("speed"), ["speed"])).toEqual([]);
+    expect(figureFaults(places("speed", "colour"), ["speed", "size"])).toEqual([
+      "add <!-- figure:size --> and <!-- /figure:size -->",
+      "there is no figure colour",
+    ]);
+    expect(figureFaults(places("speed").replace("text", ""), ["speed"])).toEqual([
+      "nothing is written yet for speed",
+    ]);
+    expect(figureFaults("<!-- figure:speed -->\ntext\n", ["speed"])).toEqual([
+      "no end of the place for speed",
     ]);
   });
 

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { createApiKey, withApiKey } from "../../src/store/api-keys.ts";
 import type { Bytes } from "../support/pictures.ts";
 import { createPhotos } from "./photo.ts";
+import { findingRow, findingsHead } from "./report.ts";
 import { type Server, startService } from "./server.ts";
-import { withRange, withTail } from "./statistics.ts";
+import { median, withRange, withTail } from "./statistics.ts";
 import { multipartType, uploadBody } from "./upload.ts";
 
 const clientCount = 32;
@@ -46,9 +47,15 @@ async function* lookUps(service: Server, headers: Headers, sha256: string): Asyn
   const [vectors, lives] = [ofKnown.slice(1), ofAlive.slice(1)];
   const ratios = vectors.map((perS, round) => perS / (lives[round] ?? Number.NaN));
   yield `${clientCount} clients, ${rounds} rounds of ${roundMs / 1000} s of each in turn, answers/s`;
-  yield `GET /embeddings/{sha256}: ${withRange(vectors, 0)}`;
-  yield `GET /livez: ${withRange(lives, 0)}`;
-  yield `ratio: ${withRange(ratios, 2)}; wanted: at least 0.3`;
+  yield* findingsHead;
+  yield findingRow({
+    what: `\`GET /embeddings/{sha256}\` of a known vector, ${clientCount} clients, answers/s`,
+    measured: withRange(vectors, 0),
+    reference: `\`GET /livez\`: ${withRange(lives, 0)}`,
+    compared: withRange(ratios, 2),
+    wanted: "at least 0.3",
+    isMet: median(ratios) >= 0.3,
+  });
 }
 
 /** How many requests are answered in a second, each client sending its next as soon as it has its answer. */
@@ -82,7 +89,14 @@ async function* repeatedUploads(
   }
   if (hits !== repeats) throw new Error(`only ${hits} of ${repeats} uploads were known`);
   yield `the same upload of ${photo.length} bytes, ${repeats} times, one after the other: ms of server time`;
-  yield `${withTail(totalsMs, 1)}; wanted: p50 under 2`;
+  yield* findingsHead;
+  yield findingRow({
+    what: `the same upload of ${photo.length >> 10} KiB again, ms of server time`,
+    measured: withTail(totalsMs, 1),
+    reference: "every answer was X-Cache: hit",
+    wanted: "p50 under 2",
+    isMet: median(totalsMs) < 2,
+  });
 }
 
 async function postPhoto(service: Server, headers: Headers, photo: Bytes): Promise<Response> {

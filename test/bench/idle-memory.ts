@@ -1,4 +1,5 @@
 import { type ProcessMemory, processMemory } from "./process-usage.ts";
+import { findingRow, findingsHead } from "./report.ts";
 import { startBystander, startService } from "./server.ts";
 
 const settleMs = 3000;
@@ -9,8 +10,16 @@ export async function* idleMemory(): AsyncGenerator<string> {
   await using service = await startService("none");
   await Bun.sleep(settleMs);
   yield `${settleMs / 1000} s after the start, MB`;
-  yield `service without weights: ${show(await processMemory(service.pid))}; wanted: resident under 150`;
-  yield `a bare Bun.serve beside it: ${show(await processMemory(bystander.pid))}`;
+  const [idle, bare] = await Promise.all([service.pid, bystander.pid].map(processMemory));
+  if (idle === undefined || bare === undefined) throw new Error("a process is gone");
+  yield* findingsHead;
+  yield findingRow({
+    what: "memory of the idle service without weights, from source, MB",
+    measured: show(idle),
+    reference: `a bare \`Bun.serve\`: ${show(bare)}`,
+    wanted: "resident under 150",
+    isMet: idle.resident < 150e6,
+  });
 }
 
 function show({ resident, proportional, anonymous }: ProcessMemory): string {

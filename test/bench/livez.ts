@@ -1,5 +1,6 @@
 import { startLoad } from "./load.ts";
 import { createPhotos } from "./photo.ts";
+import { findingRow, findingsHead } from "./report.ts";
 import { startBystander, startService } from "./server.ts";
 import { withTail } from "./statistics.ts";
 
@@ -18,8 +19,14 @@ export async function* livez(): AsyncGenerator<string> {
     load.observe(loadMs),
   ]);
   yield `under the load of the throughput figure, ${served.length} times, ms until the answer is read`;
-  yield `the service's /livez: ${withTail(served, 1)}; wanted: longest under 50`;
-  yield `an idle process beside it: ${withTail(beside, 1)}`;
+  yield* findingsHead;
+  yield findingRow({
+    what: "`/livez` under that load, ms",
+    measured: withTail(served, 1),
+    reference: `an idle process beside it: ${withTail(beside, 1)}`,
+    wanted: "longest under 50",
+    isMet: Math.max(...served) < 50,
+  });
 }
 
 /** Asks again and again, and at once where an answer took longer than the pause. */

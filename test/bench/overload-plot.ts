@@ -2,6 +2,7 @@
 import { goodput, takenMs } from "./open-loop.ts";
 import type { LoadRun } from "./overload-run.ts";
 import { percentile } from "./statistics.ts";
+import { plotStyle, svgDocument, svgLine, svgNumber, svgPath, svgText } from "./svg.ts";
 
 const width = 960;
 const height = 340;
@@ -19,47 +20,33 @@ interface Mark {
 
 const times: readonly Mark[] = [
   { label: "not refused, p99", className: "good", of: (run) => at(takenMs(run), 99) },
-  { label: "refused, longest", className: "refused", of: (run) => at(run.refusedMs, 100) },
-  { label: "refused, median", className: "refused light", of: (run) => at(run.refusedMs, 50) },
+  { label: "refused, longest", className: "other", of: (run) => at(run.refusedMs, 100) },
+  { label: "refused, median", className: "other light", of: (run) => at(run.refusedMs, 50) },
 ];
 
 /** Draws what is embedded a second, and how long answers take, over the load. */
 export function overloadPlot(runs: readonly LoadRun[]): string {
-  return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="Embedded images a second and the time of answers, over the load">`,
-    `<style>${style}</style>`,
-    ...ratePanel(runs),
-    ...timePanel(runs),
-    "</svg>",
-    "",
-  ].join("\n");
+  const label = "Embedded images a second and the time of answers, over the load";
+  return svgDocument({ width, height, label }, plotStyle, [...ratePanel(runs), ...timePanel(runs)]);
 }
-
-const style = [
-  "text{font:13px system-ui,sans-serif;fill:#1f2328}.small{font-size:12px;fill:#59636e}.title{font-weight:600;font-size:14px}",
-  ".axis{stroke:#59636e}.grid{stroke:#d1d9e0}.wanted{stroke:#59636e;stroke-dasharray:5 4}",
-  ".good{fill:#0969da;stroke:#0969da}.refused{fill:#bc4c00;stroke:#bc4c00}path{stroke-width:2}path.good,path.refused{fill:none}",
-  ".light{stroke-dasharray:2 4}circle.light{stroke-dasharray:none}text.good,text.refused{stroke:none}",
-  "@media(prefers-color-scheme:dark){text{fill:#f0f6fc}.small{fill:#9198a1}.axis,.wanted{stroke:#9198a1}.grid{stroke:#3d444d}.good{fill:#4493f8;stroke:#4493f8}.refused{fill:#f0883e;stroke:#f0883e}}",
-].join("");
 
 function* ratePanel(runs: readonly LoadRun[]): Generator<string> {
   const left = lefts.rate;
   const rates = runs.map(goodput);
   const most = Math.ceil((Math.max(...rates) * 1.15) / 10) * 10;
   const y = (rate: number) => panel.bottom - (rate / most) * (panel.bottom - panel.top);
-  yield text(left, 28, "Embedded images a second", "title");
-  yield text(left, 46, "while so many requests come, whether or not answers do", "small");
+  yield svgText(left, 28, "Embedded images a second", "title");
+  yield svgText(left, 46, "while so many requests come, whether or not answers do", "small");
   for (let tick = 0; tick <= most; tick += 10) yield* gridLine(left, y(tick), String(tick));
   const wanted = 0.9 * (rates[0] ?? 0);
   for (const [index, run] of runs.entries()) {
     const rate = goodput(run);
     const x = columnOf(left, index, runs.length);
-    yield `<rect class="good" x="${f(x - 22)}" y="${f(y(rate))}" width="44" height="${f(panel.bottom - y(rate))}"/>`;
-    yield text(x, y(rate) - 6, rate.toFixed(1), "", "middle");
+    yield `<rect class="good" x="${svgNumber(x - 22)}" y="${svgNumber(y(rate))}" width="44" height="${svgNumber(panel.bottom - y(rate))}"/>`;
+    yield svgText(x, y(rate) - 6, rate.toFixed(1), "", "middle");
   }
-  yield line(left, y(wanted), left + panel.width, y(wanted), "wanted");
-  yield text(left + panel.width + 4, y(wanted) + 4, "0.9 of 1×", "small");
+  yield svgLine(left, y(wanted), left + panel.width, y(wanted), "wanted");
+  yield svgText(left + panel.width + 4, y(wanted) + 4, "0.9 of 1×", "small");
   yield* loadAxis(left, runs);
 }
 
@@ -71,13 +58,13 @@ function* timePanel(runs: readonly LoadRun[]): Generator<string> {
     const share = Math.log10(shown / time.least) / decades;
     return panel.bottom - share * (panel.bottom - panel.top);
   };
-  yield text(left, 28, "Time until the answer", "title");
-  yield text(left, 46, "from the scheduled time; each line is ten times the one below", "small");
+  yield svgText(left, 28, "Time until the answer", "title");
+  yield svgText(left, 46, "from the scheduled time; each line is ten times the one below", "small");
   for (let ms = time.least; ms <= time.most * 1.01; ms *= 10) {
     yield* gridLine(left, y(ms), ms >= 1000 ? `${ms / 1000} s` : `${Number(ms.toPrecision(1))} ms`);
   }
-  yield line(left, y(50), left + panel.width, y(50), "wanted");
-  yield text(left + 4, y(50) - 5, "50 ms", "small");
+  yield svgLine(left, y(50), left + panel.width, y(50), "wanted");
+  yield svgText(left + 4, y(50) - 5, "50 ms", "small");
   for (const mark of times) yield* timeLine(runs, mark, y);
   yield* loadAxis(left, runs);
 }
@@ -91,23 +78,19 @@ function* timeLine(
     const ms = of(run);
     return ms === undefined ? [] : [[columnOf(lefts.time, index, runs.length), y(ms)] as const];
   });
-  const path = points.map(([x, top], index) => `${index === 0 ? "M" : "L"}${f(x)} ${f(top)}`);
-  yield `<path class="${className}" d="${path.join("")}"/>`;
-  for (const [x, top] of points) {
-    yield `<circle class="${className}" cx="${f(x)}" cy="${f(top)}" r="3.5"/>`;
-  }
+  yield* svgPath(points, className);
   const last = points.at(-1);
   if (last === undefined) return;
   const hue = className.split(" ", 1)[0] ?? "";
-  yield text(last[0] + 12, last[1] + 4, label, hue);
+  yield svgText(last[0] + 12, last[1] + 4, label, hue);
 }
 
 function* loadAxis(left: number, runs: readonly LoadRun[]): Generator<string> {
-  yield line(left, panel.bottom, left + panel.width, panel.bottom, "axis");
+  yield svgLine(left, panel.bottom, left + panel.width, panel.bottom, "axis");
   for (const [index, { multiple, offered, forMs }] of runs.entries()) {
     const x = columnOf(left, index, runs.length);
-    yield text(x, panel.bottom + 18, `${multiple}×`, "", "middle");
-    yield text(
+    yield svgText(x, panel.bottom + 18, `${multiple}×`, "", "middle");
+    yield svgText(
       x,
       panel.bottom + 34,
       `${((offered * 1000) / forMs).toFixed(0)}/s`,
@@ -116,7 +99,7 @@ function* loadAxis(left: number, runs: readonly LoadRun[]): Generator<string> {
     );
   }
   const middle = left + panel.width / 2;
-  yield text(
+  yield svgText(
     middle,
     panel.bottom + 56,
     "load, over capacity and in requests a second",
@@ -126,25 +109,13 @@ function* loadAxis(left: number, runs: readonly LoadRun[]): Generator<string> {
 }
 
 function* gridLine(left: number, y: number, label: string): Generator<string> {
-  yield line(left, y, left + panel.width, y, "grid");
-  yield text(left - 8, y + 4, label, "small", "end");
+  yield svgLine(left, y, left + panel.width, y, "grid");
+  yield svgText(left - 8, y + 4, label, "small", "end");
 }
 
 /** Middle of a load's column: the loads are apart alike, whatever their numbers. */
 function columnOf(left: number, index: number, count: number): number {
   return left + ((index + 0.5) * panel.width) / count;
-}
-
-function text(x: number, y: number, words: string, className: string, anchor = "start"): string {
-  return `<text x="${f(x)}" y="${f(y)}" class="${className}" text-anchor="${anchor}">${words}</text>`;
-}
-
-function line(x1: number, y1: number, x2: number, y2: number, className: string): string {
-  return `<line class="${className}" x1="${f(x1)}" y1="${f(y1)}" x2="${f(x2)}" y2="${f(y2)}"/>`;
-}
-
-function f(value: number): string {
-  return value.toFixed(1);
 }
 
 function at(values: readonly number[], percent: number): number | undefined {

@@ -19,11 +19,15 @@ import { rateOf } from "./throughput.ts";
 import { upload } from "./upload.ts";
 
 const clientCounts = [1, 8, 24];
-const rounds = 5;
 const roundMs = 3000;
 const warmUpMs = 800;
 const comparedPhotos = 4;
 const MB = 1e6;
+
+export interface PeersOptions {
+  /** How often everything is done. */
+  readonly rounds: number;
+}
 
 /** What was seen of one server. */
 interface Seen {
@@ -36,7 +40,7 @@ interface Seen {
 }
 
 /** The service beside what a user would write instead: the same weights, pictures and clients, in turn. */
-export async function* peers(): AsyncGenerator<string> {
+export async function* peers({ rounds }: PeersOptions): AsyncGenerator<string> {
   const scratch = await mkdtemp(join(tmpdir(), "imagesvc-bench-peers-"));
   await using servers = new AsyncDisposableStack();
   servers.defer(() => rm(scratch, { recursive: true, force: true }));
@@ -48,7 +52,7 @@ export async function* peers(): AsyncGenerator<string> {
     started.push(servers.use(await startPeer(peer, nextPhoto())));
   }
   const cosines = await compareVectors(started, nextPhoto);
-  const runs = await runInTurn(started, nextPhoto);
+  const runs = await runInTurn(started, nextPhoto, rounds);
   const seen = await Promise.all(
     started.map(async (server, index): Promise<Seen> => {
       const { resident } = await processMemory(server.pid);
@@ -75,6 +79,7 @@ type Runs = ReadonlyMap<PeerServer, ReadonlyMap<number, Observed[]>>;
 async function runInTurn(
   servers: readonly PeerServer[],
   nextPhoto: Parameters<typeof startLoad>[1],
+  rounds: number,
 ): Promise<Runs> {
   const runs = new Map(
     servers.map((server) => [
@@ -121,9 +126,9 @@ function peerRow({ server, byClients, resident, cosine }: Seen): string {
   const observed = clientCounts.map((count) => byClients.get(count) ?? []);
   return tableRow([
     server.name,
-    ...observed.map((rounds) => withRange(rounds.map(rateOf), 1)),
-    ...observed.map((rounds) => {
-      const tookMs = rounds.flatMap((round) => round.tookMs);
+    ...observed.map((each) => withRange(each.map(rateOf), 1)),
+    ...observed.map((each) => {
+      const tookMs = each.flatMap((round) => round.tookMs);
       return [50, 99].map((percent) => percentile(tookMs, percent).toFixed(0)).join(", ");
     }),
     (resident / MB).toFixed(0),

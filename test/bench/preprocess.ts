@@ -7,6 +7,7 @@ import { startChild } from "./child.ts";
 import { createPhotos, photoSize } from "./photo.ts";
 import type { PixelsAnswer, PixelsQuestion } from "./pixels-child.ts";
 import { peakGrowth, processMemory } from "./process-usage.ts";
+import { tableHead, tableRow, verdictOf } from "./report.ts";
 import { withTail } from "./statistics.ts";
 
 const MB = 1e6;
@@ -34,7 +35,13 @@ async function* speed(folder: string): AsyncGenerator<string> {
     { ...twoMegapixels, bytes: await makeJpeg(twoMegapixels), times },
     { ...twelveMegapixels, bytes: await makeJpeg(twelveMegapixels), times: times / 2 },
   ];
-  yield "bytes to float32 [3, 224, 224], one after the other, ms";
+  yield "bytes to float32 [3, 224, 224], one after the other on one thread, ms";
+  yield* tableHead([
+    "JPEG",
+    "libvips alone",
+    "decode, with digest and checks",
+    "resize, crop and tensor",
+  ]);
   for (const { width, height, bytes, times } of pictures) {
     const path = join(folder, `${width}.jpg`);
     await writeFile(path, bytes);
@@ -50,20 +57,36 @@ async function* speed(folder: string): AsyncGenerator<string> {
       answers.map((answer) => answer.decodeMs),
       answers.map((answer) => answer.preprocessMs),
     ];
-    yield `${width}×${height} JPEG: libvips alone ${withTail(libvipsMs, 1)}`;
-    yield `${width}×${height} JPEG: decode, with digest and checks ${withTail(decodeMs, 1)}`;
-    yield `${width}×${height} JPEG: resize, crop and tensor ${withTail(preprocessMs, 1)}`;
+    const cells = [libvipsMs, decodeMs, preprocessMs].map((ms) => withTail(ms, 1));
+    yield tableRow([`${width}×${height}`, ...cells]);
   }
 }
 
 async function* memory(folder: string): AsyncGenerator<string> {
   yield `${large.width}×${large.height}: resident memory, in a process of its own after one such picture, MB`;
+  yield* tableHead([
+    "picture",
+    "EXIF orientation",
+    "peak, MB",
+    "kept, MB",
+    "decoded",
+    "wanted",
+    "",
+  ]);
   for (const [kind, orientation] of largeKinds) {
     const path = join(folder, "large");
     await makeLargePicture(path, kind, orientation);
     const { peak, kept, strips } = await pixelsMemory(path);
     const { width, height } = sizeOf(kind);
-    yield `${kind}, ${width}×${height}, EXIF orientation ${orientation}: peak +${(peak / MB).toFixed(0)}, wanted: under 500; kept +${(kept / MB).toFixed(0)}; decoded ${strips}×`;
+    yield tableRow([
+      `${kind}, ${width}×${height}`,
+      String(orientation),
+      (peak / MB).toFixed(0),
+      (kept / MB).toFixed(0),
+      `${strips}×`,
+      "peak under 500",
+      verdictOf(peak < 500 * MB),
+    ]);
   }
 }
 

@@ -13,7 +13,7 @@ export interface Finding {
   readonly isMet?: boolean;
 }
 
-/** The two first lines of a table of findings. */
+/** The two first lines of a table of findings: README.md shows them all, so rows of less interest have tables of their own. */
 export const findingsHead: readonly string[] = [
   "| what | measured | reference in the same run | compared | wanted | |",
   "|---|---|---|---|---|---|",
@@ -22,8 +22,13 @@ export const findingsHead: readonly string[] = [
 /** A line of that table. */
 export function findingRow(finding: Finding): string {
   const { what, measured, reference = "", compared = "", wanted = "", isMet } = finding;
-  const verdict = isMet === undefined ? "" : isMet ? "met" : "**missed**";
+  const verdict = isMet === undefined ? "" : verdictOf(isMet);
   return tableRow([what, measured, reference, compared, wanted, verdict]);
+}
+
+/** Whether something is as wanted, for a table's last cell. */
+export function verdictOf(isMet: boolean): string {
+  return isMet ? "met" : "**missed**";
 }
 
 /** A line of any table. */

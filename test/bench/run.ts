@@ -5,6 +5,8 @@ import { repositoryRoot } from "../support/source-files.ts";
 import { cache } from "./cache.ts";
 import { embed } from "./embed.ts";
 import { eventLoop } from "./event-loop.ts";
+import { flameGraph } from "./flame-graph.ts";
+import { growth } from "./growth.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { largePhotos } from "./large-photos.ts";
 import { latency } from "./latency.ts";
@@ -15,6 +17,7 @@ import { overload } from "./overload.ts";
 import { peers } from "./peers.ts";
 import { preprocess } from "./preprocess.ts";
 import { asMarkdown, findingsOf, withFigure } from "./report.ts";
+import { shrinkOnLoad } from "./shrink-on-load.ts";
 import { soak } from "./soak.ts";
 import { start } from "./start.ts";
 import { texts } from "./texts.ts";
@@ -28,6 +31,7 @@ interface FigureOptions {
   readonly seconds: number;
   readonly minutes: number;
   readonly rounds: number;
+  readonly images: number;
   readonly plot: string | undefined;
   readonly only: readonly number[] | undefined;
   /** Folder that takes plots; none unless they are to be written. */
@@ -41,6 +45,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["latency", latency],
   ["texts", texts],
   ["preprocess", preprocess],
+  ["shrink-on-load", shrinkOnLoad],
   ["event-loop", eventLoop],
   ["livez", livez],
   ["upload-memory", uploadMemory],
@@ -50,17 +55,25 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["start", start],
   ["embed", embed],
   ["peers", peers],
+  ["growth", growth],
+  ["flame-graph", flameGraph],
   ["overload", overload],
   ["soak", soak],
 ]);
 
 /** Those that run only where they are named: they take minutes. */
-const longFigures: readonly string[] = ["embed", "peers", "overload", "soak"];
+const longFigures: readonly string[] = [
+  "embed",
+  "peers",
+  "growth",
+  "flame-graph",
+  "overload",
+  "soak",
+];
 
 /** Documents that show figures; the summary of the second follows from the first. */
-const [benchmarks, readme] = ["BENCHMARKS.md", "README.md"].map((name) =>
-  join(repositoryRoot, name),
-) as [string, string];
+const benchmarks = join(repositoryRoot, "BENCHMARKS.md");
+const readme = join(repositoryRoot, "README.md");
 
 interface RunOptions extends FigureOptions {
   readonly write: boolean;
@@ -113,21 +126,29 @@ if (import.meta.main) {
       seconds: { type: "string", default: "60" },
       /** Of `soak`. */
       minutes: { type: "string", default: "30" },
-      /** Of `embed`. */
+      /** Of `embed`, `peers` and `growth`. */
       rounds: { type: "string", default: "5" },
+      /** Of `memory`, with each number of workers. */
+      images: { type: "string", default: "1000" },
       /** File that takes the plot of `overload`. */
       plot: { type: "string" },
       /** Loads of `overload`, over capacity, such as `1,20`. */
       only: { type: "string" },
     },
   });
-  const { write: isWritten, plot } = values;
-  const [seconds, minutes, rounds] = [values.seconds, values.minutes, values.rounds].map(
-    Number,
-  ) as [number, number, number];
+  const { write: isWritten, plot, seconds, minutes, rounds, images } = values;
   const only = values.only?.split(",").map(Number);
   const plotsDir = isWritten ? join(repositoryRoot, "docs") : undefined;
   process.exit(
-    await run(positionals, { write: isWritten, seconds, minutes, rounds, plot, only, plotsDir }),
+    await run(positionals, {
+      write: isWritten,
+      seconds: Number(seconds),
+      minutes: Number(minutes),
+      rounds: Number(rounds),
+      images: Number(images),
+      plot,
+      only,
+      plotsDir,
+    }),
   );
 }

@@ -2,6 +2,7 @@ import { settings } from "../../src/config.ts";
 import { makeJpeg, makePng } from "../support/pictures.ts";
 import { createPhotos } from "./photo.ts";
 import { peakGrowth } from "./process-usage.ts";
+import { tableHead, tableRow, verdictOf } from "./report.ts";
 import { startService } from "./server.ts";
 import { withRange } from "./statistics.ts";
 import { mustSucceed, upload, uploadInChunks } from "./upload.ts";
@@ -39,13 +40,20 @@ export async function* uploadMemory(): AsyncGenerator<string> {
     },
   ];
   yield `peak of the resident memory over that before the request, ${times} uploads after one small image, MB: median (least to most)`;
+  yield* tableHead(["upload", "the first, MB", "all, MB", "wanted", ""]);
   for (const { name, send } of cases) {
     const growths: number[] = [];
     for (let time = 0; time < times; time += 1) {
       await succeed(nextPhoto());
       growths.push((await peakGrowth(service.pid, send)) / MB);
     }
-    yield `${name}: first ${growths[0]?.toFixed(1)}, all ${withRange(growths, 1)}; wanted: under 40`;
+    yield tableRow([
+      name,
+      growths[0]?.toFixed(1) ?? "",
+      withRange(growths, 1),
+      "each under 40",
+      verdictOf(Math.max(...growths) < 40),
+    ]);
   }
 }
 

@@ -2,6 +2,7 @@
 import { posix } from "node:path";
 import { flagOf } from "../../src/config.ts";
 import type { Setting } from "../../src/setting.ts";
+import { figurePlaces, figureText } from "../bench/report.ts";
 
 type Settings = Readonly<Record<string, Setting<unknown>>>;
 type Problems = Readonly<Record<string, { readonly status: number; readonly explanation: string }>>;
@@ -125,6 +126,36 @@ function headingsOf(text: string): string[] {
 
 function withoutCode(text: string): string {
   return text.replaceAll(/^```[\s\S]*?^```$/gm, "");
+}
+
+/**
+ * Figures without a place in a document, and places of no figure.
+ *
+ * @param summaries names of places that other figures fill.
+ */
+export function figureFaults(
+  document: string,
+  figures: readonly string[],
+  summaries: readonly string[] = [],
+): string[] {
+  const places = figurePlaces(document);
+  return [
+    ...figures
+      .filter((name) => !places.includes(name))
+      .map((name) => `add <!-- figure:${name} --> and <!-- /figure:${name} -->`),
+    ...places
+      .filter((name) => !figures.includes(name) && !summaries.includes(name))
+      .map((name) => `there is no figure ${name}`),
+    ...places
+      .filter((name, index) => places.indexOf(name) !== index)
+      .map((name) => `two places for ${name}`),
+    ...places
+      .filter((name) => figureText(document, name) === undefined)
+      .map((name) => `no end of the place for ${name}`),
+    ...places
+      .filter((name) => figureText(document, name) === "")
+      .map((name) => `nothing is written yet for ${name}`),
+  ];
 }
 
 /**
