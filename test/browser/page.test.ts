@@ -162,6 +162,9 @@ describe.if(chromium !== undefined).each(sizes)("the page, %s", (size) => {
     expect(origin.requests.length - before).toBe(2);
   });
 
+});
+
+describe.if(chromium !== undefined).each(sizes)("the board, %s", (size) => {
   test("pictures and a text on the board have the cosines of their vectors, and a text ranks them", async () => {
     const pictures = await Promise.all(
       [11, 12, 13].map((seed) => makePng({ seed, kind: seed === 12 ? "noise" : "gradient" })),

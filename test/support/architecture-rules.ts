@@ -6,7 +6,9 @@ import { importsOf, resolveImport, withoutComments } from "./source-text.ts";
 const ENTRY_POINTS = [
   "src/main.ts",
   "src/native/build.ts",
+  "src/release/client-package.ts",
   "src/release/release.ts",
+  "src/web/example/main.tsx",
   "src/web/page/main.tsx",
   "workers/cache.ts",
   "workers/inference.ts",

@@ -1,6 +1,6 @@
 /** Several pictures and texts on one board: ranked by a text, and each with each. */
 import { type FormEvent, useId, useState } from "react";
-import { useBoard } from "./board.ts";
+import { maxItems, useBoard } from "./board.ts";
 import { BoardCard } from "./board-card.tsx";
 import { CosineMatrix } from "./cosine-matrix.tsx";
 import { PictureInput } from "./picture-input.tsx";
@@ -32,8 +32,8 @@ export function CompareView({
         <TextForm onText={(text) => change({ kind: "add-text", text })} />
         {leftOut > 0 && (
           <p className="quiet" role="status">
-            The board holds 24; {leftOut === 1 ? "one was" : `${leftOut} were`} left out. Remove
-            some first.
+            The board holds {maxItems}; {leftOut === 1 ? "one was" : `${leftOut} were`} left out.
+            Remove some first.
           </p>
         )}
       </div>
