@@ -2,6 +2,7 @@
 import { Elysia } from "elysia";
 import swaggerStyle from "swagger-ui-dist/swagger-ui.css" with { type: "file" };
 import swaggerBundle from "swagger-ui-dist/swagger-ui-bundle.js" with { type: "file" };
+import { createFixedBody } from "../content-coding.ts";
 
 const page = `<!doctype html>
 <html lang="en">
@@ -36,12 +37,21 @@ const policy =
 
 /** @param openapi makes the document; called at the first request for it. */
 export function docsRoutes(openapi: () => Promise<string>) {
+  const coded = (read: () => Promise<Uint8Array<ArrayBuffer>>, own: Record<string, string>) => {
+    const body = createFixedBody(read);
+    return async ({ request }: { readonly request: Request }) => {
+      const { bytes, headers } = await body(request);
+      return new Response(bytes, { headers: { ...own, ...headers } });
+    };
+  };
   const text = (body: string, type: string) => () =>
     new Response(body, { headers: { "content-type": type, "content-security-policy": policy } });
-  const file = (path: string, type: string) => () =>
-    new Response(Bun.file(path), {
-      headers: { "content-type": type, "cache-control": "public, max-age=3600" },
+  const file = (path: string, type: string) =>
+    coded(() => Bun.file(path).bytes(), {
+      "content-type": type,
+      "cache-control": "public, max-age=3600",
     });
+  const document = async () => new TextEncoder().encode(await openapi());
   const javascript = "text/javascript; charset=utf-8";
   const hidden = { detail: { hide: true } };
   return new Elysia({ normalize: false })
@@ -50,10 +60,5 @@ export function docsRoutes(openapi: () => Promise<string>) {
     .get("/docs/start.js", text(start, javascript), hidden)
     .get("/docs/swagger-ui-bundle.js", file(swaggerBundle, javascript), hidden)
     .get("/docs/swagger-ui.css", file(swaggerStyle, "text/css; charset=utf-8"), hidden)
-    .get(
-      "/openapi.json",
-      async () =>
-        new Response(await openapi(), { headers: { "content-type": "application/json" } }),
-      hidden,
-    );
+    .get("/openapi.json", coded(document, { "content-type": "application/json" }), hidden);
 }
