@@ -19,6 +19,7 @@ import { limits } from "../src/limits.ts";
 import { yieldToMainThread } from "../src/native/thread-priority.ts";
 import { configureSharp, openImage } from "./decode.ts";
 import { type Decoded, decodeBatch } from "./decode-batch.ts";
+import { createInputBuffers, type InputBuffers } from "./input-buffers.ts";
 import { readModelInputs } from "./model-inputs.ts";
 import { prepareModel } from "./prepare-model.ts";
 import { createPreprocess, type Preprocess } from "./preprocess.ts";
@@ -31,6 +32,7 @@ interface LoadedModel {
   readonly file: ClipModelFile;
   readonly session: ImageSession;
   readonly preprocess: Preprocess;
+  readonly inputs: InputBuffers;
 }
 
 /** Every task's handler, by the task's kind. */
@@ -79,16 +81,17 @@ async function load(file: ClipModelFile): Promise<LoadedModel> {
     await session.release();
     throw error;
   }
-  return { file, session, preprocess: createPreprocess(file) };
+  const inputs = createInputBuffers(limits.maxBatch * 3 * file.side * file.side);
+  return { file, session, preprocess: createPreprocess(file), inputs };
 }
 
 async function embedImages(
-  { file, session, preprocess }: LoadedModel,
+  { file, session, preprocess, inputs }: LoadedModel,
   images: readonly ImageBytes[],
   decode: DecodeOptions,
 ): Promise<readonly EmbedOutcome[]> {
   const stride = 3 * file.side * file.side;
-  const pixelValues = new Float32Array(images.length * stride);
+  const pixelValues = inputs.take(images.length * stride);
   const decoded = await decodeBatch(images, limits.decodeTimeoutMs, (image, row) =>
     decodeInto(pixelValues, row * stride, image, decode, preprocess),
   );
@@ -98,6 +101,7 @@ async function embedImages(
     rows === 0
       ? new Float32Array()
       : await session.run(pixelValues.subarray(0, rows * stride), rows);
+  inputs.giveBack(pixelValues);
   const inferMs = performance.now() - startedMs;
   let row = 0;
   return decoded.map(({ problem, ...outcome }) => {
