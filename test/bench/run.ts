@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { dependencies, version } from "../../package.json" with { type: "json" };
 import { cache } from "./cache.ts";
 import { eventLoop } from "./event-loop.ts";
+import { floatText } from "./float-text.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { livez } from "./livez.ts";
@@ -34,6 +35,7 @@ const figures = new Map<string, Figure>([
   ["upload-memory", uploadMemory],
   ["idle-memory", idleMemory],
   ["memory", memory],
+  ["float-text", floatText],
   ["cache", cache],
   ["start", start],
   ["overload", overload],
