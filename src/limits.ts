@@ -102,8 +102,8 @@ export const limits = {
   maxUnwrittenVectors: 1024,
   /** Vectors that are written at once. */
   maxWrittenVectors: 64,
-  /** Bytes of answers with cached vectors that are remembered as they were written: some hundred. */
-  maxLookUpBodyBytes: 4 * 1024 * 1024,
+  /** Bytes of answers with cached vectors that are remembered as they were written: some thousand of 512 numbers. */
+  maxLookUpBodyBytes: 16 * 1024 * 1024,
   /** How long the embedding cache waits for another process that writes to it. */
   cacheBusyMs: 2_000,
   /** How long `imagesvc downloads delete` waits for a service that writes to the embedding cache. */

@@ -20,6 +20,7 @@ import { yieldToMainThread } from "../src/native/thread-priority.ts";
 import { type CoreGate, createCoreGate } from "./core-gate.ts";
 import { configureSharp, openImage } from "./decode.ts";
 import { type Decoded, decodeBatch } from "./decode-batch.ts";
+import { createInputBuffers, type InputBuffers } from "./input-buffers.ts";
 import { readModelInputs } from "./model-inputs.ts";
 import { prepareModel } from "./prepare-model.ts";
 import { createPreprocess, type Preprocess } from "./preprocess.ts";
@@ -34,6 +35,7 @@ interface LoadedModel {
   readonly preprocess: Preprocess;
   /** Of all cores. */
   wide?: ImageSession | undefined;
+  readonly inputs: InputBuffers;
 }
 
 /** Every task's handler, by the task's kind. */
@@ -91,7 +93,8 @@ async function load(file: ClipModelFile): Promise<LoadedModel> {
     await session.release();
     throw error;
   }
-  return { file, session, preprocess: createPreprocess(file) };
+  const inputs = createInputBuffers(limits.maxBatch * 3 * file.side * file.side);
+  return { file, session, preprocess: createPreprocess(file), inputs };
 }
 
 /** Opens the session of all cores. @returns undefined where no picture should be inferred so. */
@@ -106,9 +109,9 @@ async function embedImages(
   images: readonly ImageBytes[],
   decode: DecodeOptions,
 ): Promise<readonly EmbedOutcome[]> {
-  const { file, preprocess } = model;
+  const { file, preprocess, inputs } = model;
   const stride = 3 * file.side * file.side;
-  const pixelValues = new Float32Array(images.length * stride);
+  const pixelValues = inputs.take(images.length * stride);
   const decoded = await decodeBatch(images, limits.decodeTimeoutMs, (image, row) =>
     decodeInto(pixelValues, row * stride, image, decode, preprocess),
   );
@@ -118,6 +121,7 @@ async function embedImages(
     rows === 0
       ? { vectors: new Float32Array(), threads: 0 }
       : await infer(model, gate, pixelValues.subarray(0, rows * stride), rows);
+  inputs.giveBack(pixelValues);
   const inferMs = performance.now() - startedMs;
   let row = 0;
   return decoded.map(({ problem, ...outcome }) => {

@@ -1,16 +1,18 @@
-/** Answers that bring vectors: JSON that is written straight to bytes. */
+/** Answers that bring vectors: JSON that is written straight to bytes, and compressed for whoever asks. */
 import { type JsonWithVectors, jsonBytes, type WithVectors } from "../vector/json-bytes.ts";
+import { encodeBody } from "./content-coding.ts";
 
 /**
  * Makes the answer 200. Elysia would take the vectors' bytes for an object, so it gets a whole response, which
  * it does not hold to the route's schema: the type does.
  *
  * @typeParam Answer the static type of the route's schema.
- * @param _request the request that is answered.
+ * @param request the request that is answered: it says whether it takes compressed answers.
  */
-export function jsonAnswer<Answer>(
-  _request: Request,
+export async function jsonAnswer<Answer>(
+  request: Request,
   answer: WithVectors<Answer> & JsonWithVectors,
-): Response {
-  return new Response(jsonBytes(answer), { headers: { "content-type": "application/json" } });
+): Promise<Response> {
+  const { bytes, headers } = await encodeBody(request, jsonBytes(answer));
+  return new Response(bytes, { headers: { "content-type": "application/json", ...headers } });
 }

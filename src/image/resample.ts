@@ -64,14 +64,29 @@ export function createResampler(side: number): Resample {
 /** Makes a resampler of images that come in strips, one image at a time: the next ends the one before. */
 export function createStripResampler(side: number): (image: StoredSize) => Resampling {
   const kernels = createResampleKernels();
-  return (image) => startResampling(kernels, image, side);
+  const plans = new Map<string, ResamplePlan>();
+  const planFor = (size: StoredSize) => {
+    const key = `${size.width} ${size.height} ${size.orientation}`;
+    const plan = plans.get(key) ?? planResampling(size, side);
+    // Whatever was asked for last stands last.
+    plans.delete(key);
+    plans.set(key, plan);
+    for (const oldest of plans.keys()) {
+      if (plans.size <= maxPlans) break;
+      plans.delete(oldest);
+    }
+    return plan;
+  };
+  return (image) => startResampling(kernels, planFor(image), side);
 }
 
-function startResampling(
-  { memory, narrow, shorten }: ResampleKernels,
-  { width, height, orientation }: StoredSize,
-  side: number,
-): Resampling {
+/** Sizes whose weights are remembered: pictures of one camera, or of one list, have the same. */
+const maxPlans = 4;
+
+/** What follows from an image's size alone. */
+type ResamplePlan = ReturnType<typeof planResampling>;
+
+function planResampling({ width, height, orientation }: StoredSize, side: number) {
   const { isMirrored, isFlipped, isTransposed } = turnOf(orientation);
   const short = Math.min(width, height);
   const columns = tapsOfCrop(width, short, side, isMirrored);
@@ -84,8 +99,28 @@ function startResampling(
   const tileWidth = isTransposed ? BLOCK_WIDTH : rowBytes;
   const tileHeight = isTransposed ? rowCount : Math.max(1, Math.floor(STRIPE_BYTES / rowBytes));
   const betweenPitch = isTransposed ? rowBytes + SLACK_BYTES : cropPitch;
-  const across = encodeTaps(columns, PIXEL_BYTES);
-  const down = encodeTaps(rows, isTransposed ? tileWidth : cropPitch);
+  return {
+    isTransposed,
+    columns: { begin: columns.begin },
+    rows: { begin: rows.begin },
+    rowBytes,
+    rowCount,
+    cropPitch,
+    tileWidth,
+    tileHeight,
+    betweenPitch,
+    across: encodeTaps(columns, PIXEL_BYTES),
+    down: encodeTaps(rows, isTransposed ? tileWidth : cropPitch),
+  };
+}
+
+function startResampling(
+  { memory, narrow, shorten }: ResampleKernels,
+  plan: ResamplePlan,
+  side: number,
+): Resampling {
+  const { isTransposed, columns, rows, rowBytes, rowCount, cropPitch } = plan;
+  const { tileWidth, tileHeight, betweenPitch, across, down } = plan;
   const at = layOut(memory, {
     across: across.byteLength,
     down: down.byteLength,

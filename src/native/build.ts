@@ -33,15 +33,15 @@ export async function buildExecutable(outfile: string, platform: Platform): Prom
   // The executable contains the names that its files have here: so these are always the same.
   const place = `${outfile}.building`;
   const [noticesPath, merges] = [join(place, "NOTICES"), join(place, "merges.txt.zst")];
-  const webPage = { script: join(place, "page.js.gz"), style: join(place, "page.css.gz") };
+  const webPage = { script: join(place, "page.js"), style: join(place, "page.css") };
   const ingredients = { root, platform, facts, notices: noticesPath, merges, webPage };
   await mkdir(place, { recursive: true });
   try {
     await Bun.write(noticesPath, notices);
     await Bun.write(merges, packMerges());
     const { script, style } = await bundleWebPage(join(root, "src/web/page"));
-    await Bun.write(webPage.script, script.gzip);
-    await Bun.write(webPage.style, style.gzip);
+    await Bun.write(webPage.script, script);
+    await Bun.write(webPage.style, style);
     const { plugin, assertComplete } = createNativePlugin(ingredients);
     const { metafile } = await Bun.build({
       entrypoints: [

@@ -23,7 +23,7 @@ interface Embedded {
   readonly jsonWorker: string;
   /** Path of the module inside the executable that hashes images and writes the embedding cache. */
   readonly cacheWorker: string;
-  /** Paths of the page's files inside the executable, each compressed by gzip. */
+  /** Paths of the page's files inside the executable. */
   readonly webPage: { readonly script: string; readonly style: string };
 }
 

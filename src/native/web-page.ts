@@ -1,19 +1,11 @@
 /** The page's script and style: inside the executable, or bundled from source when they are first asked for. */
 import { fileURLToPath } from "node:url";
-import { gunzipSync, gzipSync } from "node:zlib";
 import { embedded } from "./embedded.ts";
-
-/** A file of the page. */
-export interface WebPageFile {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** The same, compressed. */
-  readonly gzip: Uint8Array<ArrayBuffer>;
-}
 
 /** What the page loads. */
 export interface WebPage {
-  readonly script: WebPageFile;
-  readonly style: WebPageFile;
+  readonly script: Uint8Array<ArrayBuffer>;
+  readonly style: Uint8Array<ArrayBuffer>;
 }
 
 const page = fileURLToPath(new URL("../web/page", import.meta.url));
@@ -22,7 +14,7 @@ const page = fileURLToPath(new URL("../web/page", import.meta.url));
 export async function readWebPage(): Promise<WebPage> {
   if (embedded === undefined) return await bundleWebPage(page);
   const { script, style } = embedded.webPage;
-  return { script: await unpack(script), style: await unpack(style) };
+  return { script: await Bun.file(script).bytes(), style: await Bun.file(style).bytes() };
 }
 
 /**
@@ -41,15 +33,9 @@ export async function bundleWebPage(folder: string): Promise<WebPage> {
   });
   const [script, style] = outputs;
   if (script === undefined || style === undefined) throw new Error("the page is two files");
-  return { script: await pack(script), style: await pack(style) };
+  return { script: await bytesOf(script), style: await bytesOf(style) };
 }
 
-async function pack(output: Blob): Promise<WebPageFile> {
-  const bytes = new Uint8Array(await output.arrayBuffer());
-  return { bytes, gzip: new Uint8Array(gzipSync(bytes, { level: 9 })) };
-}
-
-async function unpack(path: string): Promise<WebPageFile> {
-  const gzip = new Uint8Array(await Bun.file(path).arrayBuffer());
-  return { gzip, bytes: new Uint8Array(gunzipSync(gzip)) };
+async function bytesOf(output: Blob): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await output.arrayBuffer());
 }

@@ -2,6 +2,12 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createApiKey, withApiKey } from "../../src/store/api-keys.ts";
+import {
+  embeddingDatabasePath,
+  openToRead,
+  openToWrite,
+} from "../../src/store/embedding-database.ts";
+import { createFind, writeEmbeddings } from "../../src/store/embedding-rows.ts";
 import type { Bytes } from "../support/pictures.ts";
 import { createPhotos } from "./photo.ts";
 import { findingRow, findingsHead } from "./report.ts";
@@ -13,6 +19,8 @@ const clientCount = 32;
 const rounds = 5;
 const roundMs = 3_000;
 const repeats = 400;
+/** More than are remembered as they were written. */
+const vectorCount = 4_000;
 
 /** How much a vector that is known costs: asked for by its digest, and by the same upload again. */
 export async function* cache(): AsyncGenerator<string> {
@@ -26,7 +34,15 @@ export async function* cache(): AsyncGenerator<string> {
     await using service = await startService("synthetic", settings);
     const photo = (await createPhotos())();
     await postPhoto(service, headers, photo);
-    yield* lookUps(service, headers, Bun.SHA256.hash(photo, "hex"));
+    const sha256 = Bun.SHA256.hash(photo, "hex");
+    const others = addVectors(embeddingDatabasePath(folder), sha256);
+    const { url } = service;
+    yield `${clientCount} clients, ${rounds} rounds of ${roundMs / 1000} s of each in turn, answers/s`;
+    yield* findingsHead;
+    const one = [new URL(`/embeddings/${sha256}`, url)];
+    yield* lookUps("one vector", service, headers, one);
+    const many = others.map((other) => new URL(`/embeddings/${other}`, url));
+    yield* lookUps(`${many.length} vectors in turn`, service, headers, many);
     yield* repeatedUploads(service, headers, photo);
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -35,9 +51,35 @@ export async function* cache(): AsyncGenerator<string> {
 
 type Headers = Readonly<Record<string, string>>;
 
-async function* lookUps(service: Server, headers: Headers, sha256: string): AsyncGenerator<string> {
-  const known = new URL(`/embeddings/${sha256}`, service.url);
-  const alive = new URL("/livez", service.url);
+/** Puts vectors of other images beside one that is in the cache. @returns the images' digests. */
+function addVectors(path: string, sha256: string): readonly string[] {
+  const reader = openToRead(path);
+  const [{ fingerprint } = { fingerprint: "" }] = reader
+    .query<{ fingerprint: string }, []>("SELECT fingerprint FROM makers")
+    .all();
+  const known = createFind(reader)(sha256, fingerprint);
+  reader.close();
+  if (known === undefined) throw new Error("the vector of the photo is not in the cache");
+  const { facts, model, vector } = known;
+  const embeddings = Array.from({ length: vectorCount }, (_, index) => ({
+    facts: { ...facts, sha256: Bun.SHA256.hash(String(index), "hex") },
+    fingerprint,
+    model,
+    vector: vector.map((number) => number * (1 + (index + 1) / vectorCount)),
+  }));
+  const database = openToWrite(path, { maxBytes: 2 ** 30, busyTimeoutMs: 5_000 });
+  writeEmbeddings(database, { embeddings, used: [], nowHour: Math.floor(Date.now() / 3_600_000) });
+  database.close();
+  return embeddings.map(({ facts: { sha256 } }) => sha256);
+}
+
+async function* lookUps(
+  what: string,
+  service: Server,
+  headers: Headers,
+  known: readonly URL[],
+): AsyncGenerator<string> {
+  const alive = [new URL("/livez", service.url)];
   // One round of each warms up.
   const [ofKnown, ofAlive]: [number[], number[]] = [[], []];
   for (let round = 0; round <= rounds; round += 1) {
@@ -46,10 +88,8 @@ async function* lookUps(service: Server, headers: Headers, sha256: string): Asyn
   }
   const [vectors, lives] = [ofKnown.slice(1), ofAlive.slice(1)];
   const ratios = vectors.map((perS, round) => perS / (lives[round] ?? Number.NaN));
-  yield `${clientCount} clients, ${rounds} rounds of ${roundMs / 1000} s of each in turn, answers/s`;
-  yield* findingsHead;
   yield findingRow({
-    what: `\`GET /embeddings/{sha256}\` of a known vector, ${clientCount} clients, answers/s`,
+    what: `\`GET /embeddings/{sha256}\`, ${what}, ${clientCount} clients, answers/s`,
     measured: withRange(vectors, 0),
     reference: `\`GET /livez\`: ${withRange(lives, 0)}`,
     compared: withRange(ratios, 2),
@@ -59,11 +99,14 @@ async function* lookUps(service: Server, headers: Headers, sha256: string): Asyn
 }
 
 /** How many requests are answered in a second, each client sending its next as soon as it has its answer. */
-async function answersPerS(url: URL, headers: Headers): Promise<number> {
+async function answersPerS(urls: readonly URL[], headers: Headers): Promise<number> {
   const startedAt = performance.now();
   let answers = 0;
+  let next = 0;
   const client = async () => {
     while (performance.now() < startedAt + roundMs) {
+      const url = urls[next % urls.length] ?? new URL("/", "http://localhost");
+      next += 1;
       const response = await fetch(url, { headers });
       await response.arrayBuffer();
       if (!response.ok) throw new Error(`${url.pathname} answered ${response.status}`);

@@ -6,6 +6,7 @@ import { cache } from "./cache.ts";
 import { embed } from "./embed.ts";
 import { eventLoop } from "./event-loop.ts";
 import { flameGraph } from "./flame-graph.ts";
+import { floatText } from "./float-text.ts";
 import { growth } from "./growth.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { largePhotos } from "./large-photos.ts";
@@ -51,6 +52,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["upload-memory", uploadMemory],
   ["idle-memory", idleMemory],
   ["memory", memory],
+  ["float-text", floatText],
   ["cache", cache],
   ["start", start],
   ["embed", embed],

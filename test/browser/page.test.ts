@@ -161,7 +161,6 @@ describe.if(chromium !== undefined).each(sizes)("the page, %s", (size) => {
     // One request a model: nobody but the service asked.
     expect(origin.requests.length - before).toBe(2);
   });
-
 });
 
 describe.if(chromium !== undefined).each(sizes)("the board, %s", (size) => {

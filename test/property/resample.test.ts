@@ -161,3 +161,15 @@ test("a line of a million pixels, whose scaled form would fill a disk, gives its
     expect(resample({ ...upright, width: 1_000_000, height: 1 })).toEqual(middle);
   }
 });
+
+test("a size that was here before, or was forgotten, gives the same pixels as for the first time", () => {
+  const resample = createResampler(8);
+  const images = Array.from({ length: 6 }, (_, index) => {
+    const size = { width: 12 + index, height: 20 - index };
+    const orientation: Orientation = index % 2 === 0 ? 1 : 6;
+    return { ...size, orientation, rgb: makePixels({ ...size, seed: index, kind: "noise" }) };
+  });
+  for (const image of [...images, ...images.toReversed(), ...images]) {
+    expect(resample(image)).toEqual(createResampler(8)(image));
+  }
+});

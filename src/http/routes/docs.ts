@@ -37,17 +37,14 @@ const policy =
 
 /** @param openapi makes the document; called at the first request for it. */
 export function docsRoutes(openapi: () => Promise<string>) {
-  const text = (body: string, type: string) => {
-    const answer = fileAnswer({ body: new TextEncoder().encode(body), type, policy });
+  const served = (...file: Parameters<typeof fileAnswer>) => {
+    const answer = fileAnswer(...file);
     return ({ request }: { readonly request: Request }) => answer(request);
   };
-  const file = (path: string, type: string) => {
-    let answer: ReturnType<typeof fileAnswer> | undefined;
-    return async ({ request }: { readonly request: Request }) => {
-      answer ??= fileAnswer({ body: await Bun.file(path).bytes(), type });
-      return answer(request);
-    };
-  };
+  const text = (body: string, type: string) =>
+    served({ read: async () => new TextEncoder().encode(body), type, policy });
+  const file = (path: string, type: string) => served({ read: () => Bun.file(path).bytes(), type });
+  const document = async () => new TextEncoder().encode(await openapi());
   const javascript = "text/javascript; charset=utf-8";
   const hidden = { detail: { hide: true } };
   return new Elysia({ normalize: false })
@@ -55,10 +52,5 @@ export function docsRoutes(openapi: () => Promise<string>) {
     .get("/docs/start.js", text(start, javascript), hidden)
     .get("/docs/swagger-ui-bundle.js", file(swaggerBundle, javascript), hidden)
     .get("/docs/swagger-ui.css", file(swaggerStyle, "text/css; charset=utf-8"), hidden)
-    .get(
-      "/openapi.json",
-      async () =>
-        new Response(await openapi(), { headers: { "content-type": "application/json" } }),
-      hidden,
-    );
+    .get("/openapi.json", served({ read: document, type: "application/json" }), hidden);
 }

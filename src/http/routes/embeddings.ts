@@ -3,10 +3,12 @@ import { Elysia } from "elysia";
 import type { LookUp } from "../../core/look-up.ts";
 import { Problem } from "../../errors.ts";
 import { limits } from "../../limits.ts";
+import type { ContentCoding } from "../../net/accept-encoding.ts";
 import { matchesEntityTag } from "../../net/if-none-match.ts";
 import type { ApiKeyNames } from "../../store/api-keys.ts";
 import { jsonBytes } from "../../vector/json-bytes.ts";
 import { callOf } from "../call.ts";
+import { codingFor, codingHeaders, compressNow, variesByCoding } from "../content-coding.ts";
 import type { EmbeddingRoutes } from "../embedding.ts";
 import { nothingHere } from "../problem.ts";
 import { problemAnswers } from "../problem-answers.ts";
@@ -23,20 +25,30 @@ export function embeddingsRoutes({ lookUp, calls, apiKeys, localModel }: LookUpR
   const bodies = createBodies(limits.maxLookUpBodyBytes);
   return new Elysia({ normalize: false }).get(
     "/embeddings/:sha256",
-    ({ params, query, request, set }) => {
+    ({ params, query, request }) => {
       const sha256 = params.sha256.toLowerCase();
       const { model = localModel, normalize = false } = query;
       const known = lookUp({ sha256, model, normalize });
       if (known instanceof Problem) throw known;
       callOf(calls, request).model = known.model;
-      const etag = entityTagOf(known);
-      // What a model's name stands for may change, and vectors may be deleted: so it is asked for every time.
-      Object.assign(set.headers, { etag, "cache-control": "private, no-cache" });
+      // A vector is always long enough to be compressed.
+      const coding = codingFor(request, Number.POSITIVE_INFINITY);
+      const etag = entityTagOf(known, coding);
+      const headers = {
+        etag,
+        // What a model's name stands for may change, and vectors may be deleted: so it is asked for every time.
+        "cache-control": "private, no-cache",
+        vary: variesByCoding,
+      };
       if (matchesEntityTag(request.headers.get("if-none-match"), etag)) {
-        return new Response(null, { status: 304 });
+        return new Response(null, { status: 304, headers });
       }
-      const body = bodies.obtain(etag, () => bodyOf(known));
-      return new Response(body, { headers: { "content-type": "application/json" } });
+      const body = bodies.obtain(etag, () => {
+        const bytes = bodyOf(known);
+        return coding === undefined ? bytes : compressNow(bytes, coding);
+      });
+      const type = { "content-type": "application/json" };
+      return new Response(body, { headers: { ...type, ...headers, ...codingHeaders(coding) } });
     },
     {
       // Before the digest is looked at: strangers learn nothing here, not even its form.
@@ -74,7 +86,7 @@ function bodyOf(known: Known): Uint8Array<ArrayBuffer> {
   return jsonBytes({ status: "success", sha256, model, dimensions: vector.length, vector });
 }
 
-/** Remembers bodies by their entity tags, which no two bodies share: most of an answer's time is in its decimals. */
+/** Remembers bodies by their entity tags, which no two bodies share: most of an answer's time is in its making. */
 function createBodies(maxBytes: number) {
   const bodies = new Map<string, Uint8Array<ArrayBuffer>>();
   let bytes = 0;
@@ -101,8 +113,12 @@ function createBodies(maxBytes: number) {
   };
 }
 
-/** Strong: the same tag is the same bytes, also after the vector was made anew on another processor. */
-function entityTagOf({ sha256, model, vector }: Known): string {
+/**
+ * Strong: the same tag is the same bytes, also after the vector was made anew on another processor, and in another
+ * coding there are others (RFC 9110, section 8.8.3.3).
+ */
+function entityTagOf({ sha256, model, vector }: Known, coding: ContentCoding | undefined): string {
   const hasher = new Bun.CryptoHasher("sha256").update(`${sha256} ${model} `).update(vector);
-  return `"${hasher.digest("base64url").slice(0, 22)}"`;
+  const digest = hasher.digest("base64url").slice(0, 22);
+  return coding === undefined ? `"${digest}"` : `"${digest}-${coding}"`;
 }

@@ -31,13 +31,13 @@ const policy =
 
 /** @param readPage reads the page's script and style; called at the first request for one of them. */
 export function pageRoutes(readPage = readWebPage) {
-  const text = (body: string) => new TextEncoder().encode(body);
-  const start = fileAnswer({ body: text(html), type: "text/html; charset=utf-8", policy });
-  const drawing = fileAnswer({ body: text(icon), type: "image/svg+xml" });
+  const text = (body: string) => async () => new TextEncoder().encode(body);
+  const start = fileAnswer({ read: text(html), type: "text/html; charset=utf-8", policy });
+  const drawing = fileAnswer({ read: text(icon), type: "image/svg+xml" });
   const files = once(async () => {
     const { script, style } = await readPage();
-    const served = ({ bytes: body, gzip }: typeof script, type: string) =>
-      fileAnswer({ body, gzip, type: `text/${type}; charset=utf-8` });
+    const served = (bytes: typeof script, type: string) =>
+      fileAnswer({ read: async () => bytes, type: `text/${type}; charset=utf-8` });
     return { script: served(script, "javascript"), style: served(style, "css") };
   });
   const hidden = { detail: { hide: true } };

@@ -3,7 +3,7 @@ import { useReducer } from "react";
 import type { ImageInput } from "../client.ts";
 
 /** Items that one board holds: as many as a matrix can show. */
-const maxItems = 24;
+export const maxItems = 24;
 
 /** One of them. */
 export type BoardItem = {
@@ -34,7 +34,7 @@ export interface Board {
 }
 
 /** Changes a board; beyond {@link maxItems} it takes nothing. */
-function changeBoard(board: Board, change: Change): Board {
+export function changeBoard(board: Board, change: Change): Board {
   const { items } = board;
   const nextKey = (items.at(-1)?.key ?? 0) + 1;
   const place = { isSettled: false };

@@ -1,0 +1,24 @@
+/** The worker that infers, which tells of every header and of all pixels that it reads. */
+import sharp from "sharp";
+import type { Task } from "../../src/backends/protocol.ts";
+import { tellOfWork, watchThread } from "./work-counts.ts";
+
+const tell = tellOfWork();
+watchThread(tell);
+const { metadata, toBuffer } = sharp.prototype;
+Object.assign(sharp.prototype, {
+  metadata(this: unknown, ...given: unknown[]) {
+    tell({ kind: "header" });
+    return Reflect.apply(metadata, this, given);
+  },
+  toBuffer(this: unknown, ...given: unknown[]) {
+    tell({ kind: "pixels" });
+    return Reflect.apply(toBuffer, this, given);
+  },
+});
+const worker = await import("../../workers/inference.ts");
+
+/** Entry point for piscina. */
+export function handle(task: Task): Promise<object> {
+  return worker.handle(task);
+}
