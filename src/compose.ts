@@ -42,7 +42,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     sharePlaces: shareOf(config.QUEUE_LIMIT),
     recall: memory?.recall,
   });
-  const { embedder, textEmbedder, manyEmbedder, batcher, clip, downloads } = core;
+  const { embedder, textEmbedder, batcher, clip, downloads } = core;
   const admission = composeAdmission(config, batcher);
   const calls = new WeakMap<Request, Call>();
   const lifecycle: Lifecycle = { isDraining: false, isHandingOver: false };
@@ -57,7 +57,8 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     embedder,
     textEmbedder,
     comparer: createComparer({ embedder, textEmbedder }),
-    manyEmbedder,
+    manyEmbedder: core.manyEmbedder,
+    eachEmbedder: core.eachEmbedder,
     lookUp: createLookUp({ backends: embedder.backends, recall: memory?.recall }),
     calls,
     readers,

@@ -5,6 +5,7 @@
  */
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import type {
+  AlsoWanted,
   Answers,
   ClipModelFile,
   DecodeOptions,
@@ -23,8 +24,9 @@ import { readModelInputs } from "./model-inputs.ts";
 import { prepareModel } from "./prepare-model.ts";
 import { createPreprocess, type Preprocess } from "./preprocess.ts";
 import { problemMessage } from "./problem-message.ts";
+import { reportOn } from "./report.ts";
 import { createSession, type ImageSession } from "./session.ts";
-import { prepareUpstream } from "./shrink-to-jpeg.ts";
+import { fitForUpstream, prepareUpstream, startPicture } from "./shrink-to-jpeg.ts";
 import { createTextEmbedder } from "./text-embedder.ts";
 
 interface LoadedModel {
@@ -59,13 +61,13 @@ function createHandlers(): Handlers {
       return { warmUpMs: performance.now() - startedMs };
     },
     "write-model": ({ model, stop }) => prepareModel(model, stop),
-    "embed-images": ({ images, decode }) => {
+    "embed-images": ({ images, decode, also }) => {
       if (loaded === undefined) throw new Error("embed-images before a warm-up with a model");
-      return embedImages(loaded, images, decode);
+      return embedImages(loaded, images, decode, also);
     },
     "embed-texts": ({ model, texts }) => textEmbedder.embed(model, texts),
-    "prepare-upstream": ({ image, decode, maxBase64Chars }) =>
-      prepareUpstream(image, decode, maxBase64Chars),
+    "prepare-upstream": ({ image, decode, maxBase64Chars, isReported }) =>
+      prepareUpstream(image, decode, maxBase64Chars, isReported),
     "read-inputs": readModelInputs,
   };
 }
@@ -86,12 +88,14 @@ async function embedImages(
   { file, session, preprocess }: LoadedModel,
   images: readonly ImageBytes[],
   decode: DecodeOptions,
+  also: readonly (AlsoWanted | undefined)[] = [],
 ): Promise<readonly EmbedOutcome[]> {
   const stride = 3 * file.side * file.side;
   const pixelValues = new Float32Array(images.length * stride);
-  const decoded = await decodeBatch(images, limits.decodeTimeoutMs, (image, row) =>
-    decodeInto(pixelValues, row * stride, image, decode, preprocess),
-  );
+  const decoded = await decodeBatch(images, limits.decodeTimeoutMs, (image, row, index) => {
+    const into = { pixelValues, offset: row * stride, preprocess };
+    return decodeInto(into, image, decode, also[index]);
+  });
   const rows = decoded.filter(({ problem }) => problem === undefined).length;
   const startedMs = performance.now();
   const vectors =
@@ -109,23 +113,42 @@ async function embedImages(
   });
 }
 
+/** Where one image's pixels go. */
+interface Row {
+  readonly pixelValues: Float32Array;
+  readonly offset: number;
+  readonly preprocess: Preprocess;
+}
+
 async function decodeInto(
-  pixelValues: Float32Array,
-  offset: number,
+  { pixelValues, offset, preprocess }: Row,
   image: ImageBytes,
   options: DecodeOptions,
-  preprocess: Preprocess,
+  { maxBase64Chars, isReported }: AlsoWanted = {},
 ): Promise<Decoded> {
   const startedMs = performance.now();
   const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
+  const timings = () => ({ decodeMs: performance.now() - startedMs, inferMs: 0 });
   try {
     const opened = await openImage(image, options);
-    await preprocess(opened, pixelValues, offset);
+    const picture = maxBase64Chars === undefined ? undefined : startPicture(opened);
+    const view = await preprocess(opened, pixelValues, offset, picture);
     const { facts } = opened;
-    return { ...bytes, facts, timings: { decodeMs: performance.now() - startedMs, inferMs: 0 } };
+    const report = isReported && { report: await reportOn(image, opened, view) };
+    const prepared = picture && {
+      prepared: await fitForUpstream(
+        image,
+        opened,
+        picture.finish(),
+        options,
+        maxBase64Chars ?? 0,
+      ).catch((error: unknown) => ({ problem: problemMessage(error) })),
+    };
+    return { ...bytes, ...report, ...prepared, facts, timings: timings() };
   } catch (error) {
-    const timings = { decodeMs: performance.now() - startedMs, inferMs: 0 };
-    return { ...bytes, problem: problemMessage(error), timings };
+    const problem = problemMessage(error);
+    const prepared = maxBase64Chars === undefined ? {} : { prepared: { problem } };
+    return { ...bytes, ...prepared, problem, timings: timings() };
   }
 }
 
@@ -170,6 +193,9 @@ function outcomeBuffers(outcome: EmbedOutcome | TextOutcome | PreparedOutcome): 
   const { bytes, result } = outcome;
   const buffers = bytes === undefined ? [] : [bytes.buffer];
   if ("vector" in result) buffers.push(result.vector.buffer);
-  if ("image" in result && result.image.buffer !== bytes?.buffer) buffers.push(result.image.buffer);
+  for (const one of "prepared" in outcome ? [result, outcome.prepared] : [result]) {
+    const isOwn = one !== undefined && "image" in one && one.image.buffer !== bytes?.buffer;
+    if (isOwn) buffers.push(one.image.buffer);
+  }
   return buffers;
 }

@@ -1,7 +1,13 @@
 /** The contract between the core and whatever turns an image into a vector. */
 import type { Problem } from "../errors.ts";
 import type { InputKind } from "./job.ts";
-import type { ImageBytes, ImageFacts } from "./protocol.ts";
+import type {
+  AlsoWanted,
+  ImageBytes,
+  ImageFacts,
+  ImageReport,
+  PreparedOutcome,
+} from "./protocol.ts";
 
 /** Whether a backend serves, and if not, why and since when it may again. */
 export type BackendState =
@@ -25,6 +31,10 @@ export interface EmbedJob {
   readonly caller?: object;
   /** `performance.now()` by which the outcome must be there. */
   readonly deadline: number;
+  /** What else the decoding is to give; only a report, where the model does not decode for others. */
+  readonly also?: AlsoWanted | undefined;
+  /** What another model's decoding of the same image has made for this one: then it decodes nothing. */
+  readonly prepared?: PreparedOutcome | undefined;
 }
 
 /** What a request is about to ask for. */
@@ -60,6 +70,10 @@ export interface BackendOutcome {
   readonly bytes?: Uint8Array<ArrayBuffer>;
   readonly result: Embedding | Problem;
   readonly timings: StageTimings;
+  /** Where it was wanted, unless the work was joined with somebody's who did not want it. */
+  readonly prepared?: PreparedOutcome;
+  /** As above. */
+  readonly report?: ImageReport;
 }
 
 /** A text's vector. */
@@ -91,6 +105,12 @@ export interface ImageBackend extends Backend {
    * the same. Undefined while it is not known.
    */
   fingerprint(): string | undefined;
+  /** Pixels of the square, cut out of the centre, that it sees; absent where it sees the whole image. */
+  readonly side?: number;
+  /** Whether its decoding can make what a hosted model sends. */
+  readonly decodesForOthers?: boolean;
+  /** Characters of base64 that it can send of an image; absent where the image stays here. */
+  readonly maxBase64Chars?: number;
   /**
    * Embeds one image; a failure is an outcome.
    *

@@ -14,7 +14,12 @@ import { nothingHere, toProblem } from "./problem.ts";
 import type { RateGuard } from "./rate-limit.ts";
 import { docsRoutes } from "./routes/docs.ts";
 import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
-import { embeddingsRoutes, type LookUpRoutes } from "./routes/embeddings.ts";
+import {
+  type EachRoutes,
+  eachModelRoutes,
+  embeddingsRoutes,
+  type LookUpRoutes,
+} from "./routes/embeddings.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { type OpenAiRoutes, openAiRoutes } from "./routes/openai.ts";
 import { problemRoutes } from "./routes/problems.ts";
@@ -27,6 +32,7 @@ export interface AppOptions
     TextRoutes,
     SimilarityRoutes,
     LookUpRoutes,
+    EachRoutes,
     OpenAiRoutes {
   /** Origins whose pages may call; `*` for all. */
   readonly corsOrigins: readonly string[];
@@ -47,6 +53,7 @@ export function createApp(options: AppOptions) {
     .use(vectorizeRoutes(options))
     .use(embedTextRoutes(options))
     .use(similarityRoutes(options))
+    .use(eachModelRoutes(options))
     .use(embeddingsRoutes(options))
     .use(openAiRoutes(options))
     .use(healthRoutes({ backends: embedder.backends, lifecycle }));
