@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { dependencies, version } from "../../package.json" with { type: "json" };
 import { cache } from "./cache.ts";
 import { eventLoop } from "./event-loop.ts";
+import { fairness } from "./fairness.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { livez } from "./livez.ts";
@@ -28,6 +29,7 @@ interface FigureOptions {
 const figures = new Map<string, Figure>([
   ["throughput", throughput],
   ["latency", latency],
+  ["fairness", fairness],
   ["preprocess", preprocess],
   ["event-loop", eventLoop],
   ["livez", livez],
