@@ -4,12 +4,14 @@ import { createClip } from "./backends/clip.ts";
 import { processClock } from "./backends/clock.ts";
 import { joinedBackend } from "./backends/joined-backend.ts";
 import { createNvDinov2 } from "./backends/nv-dinov2.ts";
+import { maxBase64Chars } from "./backends/nv-dinov2-call.ts";
 import { createWorker, type WorkerFiles } from "./backends/pool.ts";
 import { shapeOf } from "./backends/shape.ts";
 import { type Config, proxyOf } from "./config.ts";
 import { createEmbedder } from "./core/embed.ts";
 import { createManyEmbedder } from "./core/embed-many.ts";
 import { createTextEmbedder } from "./core/embed-text.ts";
+import { createEachEmbedder } from "./core/embed-with-each.ts";
 import { createRecall, type Recall } from "./core/recall.ts";
 import { createShare, sharedBackend } from "./core/share.ts";
 import { createThumbnailMaker } from "./core/thumbnail.ts";
@@ -87,12 +89,13 @@ export function composeCore(
   const asking = createShare({ places: sharePlaces, whom: "NVIDIA", now });
   const backends = [joinedBackend(clip), sharedBackend(joinedBackend(hosted), asking)];
   const requestTimeoutMs = config.REQUEST_TIMEOUT_MS;
+  const acquire = createAcquire(
+    { open: (url, signal) => fetching.run(() => urlSource.open(url, signal), signal) },
+    maxImageBytes,
+  );
   const embedder = createEmbedder({
     backends,
-    acquire: createAcquire(
-      { open: (url, signal) => fetching.run(() => urlSource.open(url, signal), signal) },
-      maxImageBytes,
-    ),
+    acquire,
     downloads,
     recall,
     makeThumbnail: createThumbnailMaker(batcher),
@@ -110,8 +113,15 @@ export function composeCore(
     textBackends: [clip],
     requestTimeoutMs,
   });
-  const workerCount = workers;
-  return { embedder, textEmbedder, manyEmbedder, batcher, clip, downloads, workerCount };
+  const eachEmbedder = createEachEmbedder({
+    backends,
+    acquire,
+    recall,
+    inspect: async (job) => (await batcher.prepareUpstream(job, maxBase64Chars)).outcome,
+    requestTimeoutMs,
+  });
+  const embedders = { embedder, textEmbedder, manyEmbedder, eachEmbedder };
+  return { ...embedders, batcher, clip, downloads, workerCount: workers };
 }
 
 /** CLIP and the workers that it shares with whoever needs an image decoded. */

@@ -46,7 +46,7 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
     recall: memory?.recall,
     observer: monitoring.observer,
   });
-  const { embedder, textEmbedder, manyEmbedder, batcher, clip, downloads } = core;
+  const { embedder, textEmbedder, batcher, clip, downloads } = core;
   const admission = composeAdmission(config, batcher);
   const calls = new WeakMap<Request, Call>();
   const lifecycle: Lifecycle = { isDraining: false, isHandingOver: false };
@@ -59,7 +59,8 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
   const app = createApp({
     ...{ embedder, textEmbedder, calls, readers, lifecycle },
     comparer: createComparer({ embedder, textEmbedder }),
-    manyEmbedder,
+    manyEmbedder: core.manyEmbedder,
+    eachEmbedder: core.eachEmbedder,
     lookUp: createLookUp({ backends: embedder.backends, recall: memory?.recall }),
     corsOrigins: config.CORS_ORIGINS,
     apiKeys: surroundings.secrets.apiKeys,

@@ -82,6 +82,8 @@ export const limits = {
   jsonTimeoutMs: 30_000,
   /** Texts of one request for their vectors; texts and images, where it takes both. */
   maxTexts: 256,
+  /** Models that one request asks for vectors of the same image. */
+  maxModels: 8,
   /** Images of one request with several that are under way at once: enough that batches are full. */
   maxImagesUnderWay: 24,
   /** Of these, those that are fetched: as large as images may be, they are less than a client's share of `maxHeldBytes`. */

@@ -18,7 +18,7 @@ const examples = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)]
   .filter((lines) => lines.includes("curl -X POST http://localhost:8000/"));
 
 test("the README shows each request that brings an image or a text", () => {
-  const paths = examples.map((lines) => /localhost:8000(\/[\w-]+)/.exec(lines)?.[1]);
+  const paths = examples.map((lines) => /localhost:8000(\/[\w/-]+)/.exec(lines)?.[1]);
   expect(paths).toEqual([
     "/upload",
     "/vectorize-image",
@@ -27,6 +27,8 @@ test("the README shows each request that brings an image or a text", () => {
     "/vectorize-image-upload",
     "/embed-text",
     "/similarity",
+    "/embeddings",
+    "/v1/embeddings",
   ]);
 });
 
@@ -38,10 +40,14 @@ test("the README's requests work as they stand", async () => {
   await using host = await startHost();
   for (const lines of examples) {
     const answer = await host.run(lines);
-    expect(answer).toMatchObject({
-      model: expect.stringMatching(/^(clip-ViT-B-32@synthetic|nv-dinov2@fake)$/),
-    });
-    if (answer.results !== undefined) expect(answer.results).toHaveLength(2);
+    // The request for several models has one in each of its results.
+    for (const one of answer.sha256 === undefined ? [answer] : answer.results) {
+      expect(one).toMatchObject({
+        model: expect.stringMatching(/^(clip-ViT-B-32@synthetic|nv-dinov2@fake)$/),
+      });
+    }
+    if (answer.data !== undefined) expect(answer.data).toHaveLength(2);
+    else if (answer.results !== undefined) expect(answer.results).toHaveLength(2);
     else expect(answer.vector ?? answer.embedding).toHaveLength(answer.dimensions);
   }
 });

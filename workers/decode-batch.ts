@@ -8,19 +8,19 @@ export type Decoded = Omit<EmbedOutcome, "result"> & { readonly problem?: Proble
  * none is begun once those before it have taken their time.
  *
  * @param budgetMs after which no further one is begun; the first always is.
- * @param decode decodes one image into a row of the tensor; what fails takes no row.
+ * @param decode decodes one image, the `index`th, into a row of the tensor; what fails takes no row.
  */
 export async function decodeBatch(
   images: readonly ImageBytes[],
   budgetMs: number,
-  decode: (image: ImageBytes, row: number) => Promise<Decoded>,
+  decode: (image: ImageBytes, row: number, index: number) => Promise<Decoded>,
 ): Promise<readonly Decoded[]> {
   const startedMs = performance.now();
   const decoded: Decoded[] = [];
   let rows = 0;
   for (const image of images) {
     const isLate = decoded.length > 0 && performance.now() - startedMs >= budgetMs;
-    const one = isLate ? notStarted(image) : await decode(image, rows);
+    const one = isLate ? notStarted(image) : await decode(image, rows, decoded.length);
     if (one.problem === undefined) rows += 1;
     decoded.push(one);
   }

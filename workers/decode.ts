@@ -27,6 +27,8 @@ export interface OpenedImage {
   readonly height: number;
   readonly orientation: Orientation;
   readonly facts: ImageFacts;
+  /** What the file's header says beyond that. */
+  readonly header: Pick<Metadata, "space" | "depth" | "hasAlpha" | "pages" | "orientation">;
   /**
    * The image in the parts in which it is to be read: whole, or where that would take too much memory
    * in strips, whole columns where the image lies on its side. Each costs a decoding of its own.
@@ -90,6 +92,7 @@ export async function openImage(
     width,
     height,
     orientation,
+    header,
     facts: { sha256: await digest(image), format, width, height },
     strips: cutStrips(header, strips, turnOf(orientation).isTransposed),
     readStrip: async (strip) => {

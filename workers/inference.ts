@@ -5,6 +5,7 @@
  */
 import { move, transferableSymbol, valueSymbol } from "piscina";
 import type {
+  AlsoWanted,
   Answers,
   ClipModelFile,
   DecodeOptions,
@@ -25,8 +26,9 @@ import { readModelInputs } from "./model-inputs.ts";
 import { prepareModel } from "./prepare-model.ts";
 import { createPreprocess, type Preprocess } from "./preprocess.ts";
 import { problemMessage } from "./problem-message.ts";
+import { reportOn } from "./report.ts";
 import { createSession, type ImageSession, wideOptions } from "./session.ts";
-import { prepareUpstream } from "./shrink-to-jpeg.ts";
+import { fitForUpstream, prepareUpstream, startPicture } from "./shrink-to-jpeg.ts";
 import { createTextEmbedder } from "./text-embedder.ts";
 
 interface LoadedModel {
@@ -37,6 +39,8 @@ interface LoadedModel {
   wide?: ImageSession | undefined;
   readonly inputs: InputBuffers;
 }
+
+type EmbedImages = Extract<Task, { kind: "embed-images" }>;
 
 /** Every task's handler, by the task's kind. */
 type Handlers = {
@@ -72,14 +76,13 @@ function createHandlers(): Handlers {
       return { isOpen: loaded?.wide !== undefined };
     },
     "write-model": ({ model, stop }) => prepareModel(model, stop),
-    "embed-images": ({ images, decode, isAlone }) => {
+    "embed-images": ({ isAlone, ...task }) => {
       if (loaded === undefined) throw new Error("embed-images before a warm-up with a model");
       const { wide, ...model } = loaded;
-      return embedImages(isAlone ? loaded : model, gate, images, decode);
+      return embedImages(isAlone ? loaded : model, gate, task);
     },
     "embed-texts": ({ model, texts }) => textEmbedder.embed(model, gate, texts),
-    "prepare-upstream": ({ image, decode, maxBase64Chars, maxSide }) =>
-      prepareUpstream(image, decode, maxBase64Chars, maxSide),
+    "prepare-upstream": ({ image, decode, ...terms }) => prepareUpstream(image, decode, terms),
     "read-inputs": readModelInputs,
   };
 }
@@ -106,15 +109,15 @@ async function openWide(file: ClipModelFile): Promise<ImageSession | undefined> 
 async function embedImages(
   model: LoadedModel,
   gate: CoreGate,
-  images: readonly ImageBytes[],
-  decode: DecodeOptions,
+  { images, decode, also = [] }: Pick<EmbedImages, "images" | "decode" | "also">,
 ): Promise<readonly EmbedOutcome[]> {
   const { file, preprocess, inputs } = model;
   const stride = 3 * file.side * file.side;
   const pixelValues = inputs.take(images.length * stride);
-  const decoded = await decodeBatch(images, limits.decodeTimeoutMs, (image, row) =>
-    decodeInto(pixelValues, row * stride, image, decode, preprocess),
-  );
+  const decoded = await decodeBatch(images, limits.decodeTimeoutMs, (image, row, index) => {
+    const into = { pixelValues, offset: row * stride, preprocess };
+    return decodeInto(into, image, decode, also[index]);
+  });
   const rows = decoded.filter(({ problem }) => problem === undefined).length;
   const startedMs = performance.now();
   const { vectors, threads: inferThreads } =
@@ -146,23 +149,38 @@ async function infer(
   return { vectors: await gate.onShare(() => session.run(pixelValues, rows)), threads };
 }
 
+/** Where one image's pixels go. */
+interface Row {
+  readonly pixelValues: Float32Array;
+  readonly offset: number;
+  readonly preprocess: Preprocess;
+}
+
 async function decodeInto(
-  pixelValues: Float32Array,
-  offset: number,
+  { pixelValues, offset, preprocess }: Row,
   image: ImageBytes,
   options: DecodeOptions,
-  preprocess: Preprocess,
+  { maxBase64Chars, isReported }: AlsoWanted = {},
 ): Promise<Decoded> {
   const startedMs = performance.now();
   const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
+  const timings = () => ({ decodeMs: performance.now() - startedMs, inferMs: 0 });
   try {
     const opened = await openImage(image, options);
-    await preprocess(opened, pixelValues, offset);
+    const picture = maxBase64Chars === undefined ? undefined : startPicture(opened);
+    const view = await preprocess(opened, pixelValues, offset, picture);
     const { facts } = opened;
-    return { ...bytes, facts, timings: { decodeMs: performance.now() - startedMs, inferMs: 0 } };
+    const report = isReported && { report: await reportOn(image, opened, view) };
+    const prepared = picture && {
+      prepared: await fitForUpstream(image, opened, picture.finish(), options, {
+        maxBase64Chars: maxBase64Chars ?? 0,
+      }).catch((error: unknown) => ({ problem: problemMessage(error) })),
+    };
+    return { ...bytes, ...report, ...prepared, facts, timings: timings() };
   } catch (error) {
-    const timings = { decodeMs: performance.now() - startedMs, inferMs: 0 };
-    return { ...bytes, problem: problemMessage(error), timings };
+    const problem = problemMessage(error);
+    const prepared = maxBase64Chars === undefined ? {} : { prepared: { problem } };
+    return { ...bytes, ...prepared, problem, timings: timings() };
   }
 }
 
@@ -209,6 +227,9 @@ function outcomeBuffers(outcome: EmbedOutcome | TextOutcome | PreparedOutcome): 
   const { bytes, result } = outcome;
   const buffers = bytes === undefined ? [] : [bytes.buffer];
   if ("vector" in result) buffers.push(result.vector.buffer);
-  if ("image" in result && result.image.buffer !== bytes?.buffer) buffers.push(result.image.buffer);
+  for (const one of "prepared" in outcome ? [result, outcome.prepared] : [result]) {
+    const isOwn = one !== undefined && "image" in one && one.image.buffer !== bytes?.buffer;
+    if (isOwn) buffers.push(one.image.buffer);
+  }
   return buffers;
 }

@@ -1,5 +1,6 @@
 import type { PixelInput } from "../src/backends/protocol.ts";
 import { createStripResampler } from "../src/image/resample.ts";
+import type { Strip } from "../src/image/strips.ts";
 import { normalizedLevels, rgbToPixelValues } from "../src/image/tensor.ts";
 import { trimHeap } from "../src/native/heap.ts";
 import type { OpenedImage } from "./decode.ts";
@@ -15,27 +16,43 @@ const trimPixels = 16_000_000;
  *
  * @param out float32, [batch, 3, side, side]; one image's planes are written.
  * @param offset where in `out` they start.
+ * @param also reads the same strips.
+ * @returns what the model sees, before it was normalised: uint8, [side, side, 3].
  * @throws Problem when the image cannot be read; RangeError when `out` has no room for it at `offset`.
  */
 export type Preprocess = (
-  image: Omit<OpenedImage, "facts">,
+  image: Omit<OpenedImage, "facts" | "header">,
   out: Float32Array,
   offset: number,
-) => Promise<void>;
+  also?: StripReader,
+) => Promise<Uint8Array>;
+
+/** Something else that reads an image while it is decoded. */
+export interface StripReader {
+  /**
+   * Takes the next strip.
+   *
+   * @param rgb uint8, [strip.height, strip.width, 3].
+   * @returns whether it keeps that buffer, which must then not be given back.
+   */
+  add(strip: Strip, rgb: Uint8Array): boolean;
+}
 
 /** Makes a preprocessor, which keeps some MB for its next images. */
 export function createPreprocess({ side, ...normalization }: PixelInput): Preprocess {
   const startResampling = createStripResampler(side);
   const levels = normalizedLevels(normalization);
-  return async (image, out, offset) => {
+  return async (image, out, offset, also) => {
     const resampling = startResampling(image);
     const isLarge = image.width * image.height >= trimPixels;
     for (const strip of image.strips) {
       const rgb = await image.readStrip(strip);
       resampling.add(strip, rgb);
-      giveBack(rgb);
+      if (!also?.add(strip, rgb)) giveBack(rgb);
       if (isLarge) trimHeap();
     }
-    rgbToPixelValues(resampling.finish(), levels, out, offset);
+    const crop = resampling.finish();
+    rgbToPixelValues(crop, levels, out, offset);
+    return crop;
   };
 }

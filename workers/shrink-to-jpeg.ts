@@ -3,12 +3,27 @@ import sharp, { type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, PreparedOutcome } from "../src/backends/protocol.ts";
 import { startBoxShrink } from "../src/image/box-shrink.ts";
 import { type StoredPixels, turnUpright } from "../src/image/orientation.ts";
-import type { ImageFormat } from "../src/image/signature.ts";
+import { createStripResampler } from "../src/image/resample.ts";
 import { stripJpegMetadata, stripPngMetadata } from "../src/image/strip-metadata.ts";
 import { trimHeap } from "../src/native/heap.ts";
 import { type OpenedImage, openImage } from "./decode.ts";
 import { giveBack } from "./image-bytes.ts";
+import type { StripReader } from "./preprocess.ts";
 import { problemMessage } from "./problem-message.ts";
+import { reportOn, reportSide } from "./report.ts";
+
+/** What an image is made to be. */
+export interface Fit {
+  /** Characters that it may have as base64; at least some thousands. */
+  readonly maxBase64Chars: number;
+  /**
+   * Pixels of the longer side at most, of one that is to be shown; unless told, what goes to NVIDIA unchanged may
+   * have more.
+   */
+  readonly maxSide?: number | undefined;
+  /** Whether a report is wanted, too. */
+  readonly isReported?: boolean | undefined;
+}
 
 type Fitting = Extract<PreparedOutcome["result"], { readonly image: unknown }>;
 
@@ -24,63 +39,90 @@ const sideStep = 0.75;
  * Prepares one image. A small upright JPEG or PNG keeps its pixels as they are; anything else is
  * decoded, oriented, shrunk and encoded as a JPEG of the highest quality that fits.
  *
- * @param maxBase64Chars characters that the result may have as base64; at least some thousands.
- * @param maxSide pixels of the longer side at most, for one that is to be shown; unless told, what goes to NVIDIA
- *   unchanged may have more.
+ * @param fit what it is to be. A report comes with it where one is wanted.
  * @returns a `problem` where the image cannot be decoded; the bytes of a `memory` image in any case.
  * @throws only on a bug.
  */
 export async function prepareUpstream(
   image: ImageBytes,
   decode: DecodeOptions,
-  maxBase64Chars: number,
-  maxSide?: number,
+  fit: Fit,
 ): Promise<PreparedOutcome> {
   const startedMs = performance.now();
   const bytes = image.kind === "memory" ? { bytes: image.bytes } : {};
   const timings = () => ({ decodeMs: performance.now() - startedMs, inferMs: 0 });
   try {
     const opened = await openImage(image, decode);
-    const side = maxSide ?? upstreamSide;
-    const picture = await readPicture(opened, side);
-    const { facts } = opened;
-    const mayPass = maxSide === undefined || Math.max(facts.width, facts.height) <= maxSide;
-    const maxBytes = Math.floor(maxBase64Chars / 4) * 3;
-    const result =
-      (mayPass ? await passThrough(image, facts.format, decode, maxBytes) : undefined) ??
-      (await shrinkToJpeg(picture, side, maxBytes));
-    return { ...bytes, facts, result, timings: timings() };
+    const picture = startPicture(opened, fit.maxSide);
+    const view = fit.isReported ? createStripResampler(reportSide)(opened) : undefined;
+    for (const strip of opened.strips) {
+      const rgb = await opened.readStrip(strip);
+      view?.add(strip, rgb);
+      if (picture.add(strip, rgb)) continue;
+      giveBack(rgb);
+      trimHeap();
+    }
+    const report = view && { report: await reportOn(image, opened, view.finish()) };
+    const result = await fitForUpstream(image, opened, picture.finish(), decode, fit);
+    return { ...bytes, ...report, facts: opened.facts, result, timings: timings() };
   } catch (error) {
     return { ...bytes, result: { problem: problemMessage(error) }, timings: timings() };
   }
 }
 
-/** Reads all pixels; of an image that is read in strips some at a time, averaged to about `side`. */
-async function readPicture(image: OpenedImage, side: number): Promise<StoredPixels> {
-  const { width, height, orientation, strips, readStrip } = image;
+/** What a decoded picture becomes. @param picture of all the image's strips. */
+export async function fitForUpstream(
+  image: ImageBytes,
+  opened: Pick<OpenedImage, "facts" | "header">,
+  picture: StoredPixels,
+  decode: DecodeOptions,
+  { maxBase64Chars, maxSide }: Fit,
+): Promise<Fitting> {
+  const maxBytes = Math.floor(maxBase64Chars / 4) * 3;
+  const { width, height } = opened.facts;
+  const mayPass = maxSide === undefined || Math.max(width, height) <= maxSide;
+  const asItIs = mayPass ? await passThrough(image, opened, decode, maxBytes) : undefined;
+  return asItIs ?? (await shrinkToJpeg(picture, maxSide ?? upstreamSide, maxBytes));
+}
+
+/** A picture that is put together from an image's strips. */
+interface Picture extends StripReader {
+  /** To be called once all strips have been added. */
+  finish(): StoredPixels;
+}
+
+/** Begins a picture: all pixels, or of an image that is read in strips about `maxSide`, averaged. */
+export function startPicture(image: OpenedImage, maxSide = upstreamSide): Picture {
+  const { width, height, orientation, strips } = image;
   if (strips.length === 1) {
-    return { rgb: await readStrip({ left: 0, top: 0, width, height }), width, height, orientation };
+    let all: Uint8Array = new Uint8Array();
+    return {
+      add: (_strip, rgb) => {
+        all = rgb;
+        return true;
+      },
+      finish: () => ({ rgb: all, width, height, orientation }),
+    };
   }
-  const factor = Math.min(width, height, Math.floor(Math.max(width, height) / side));
+  const factor = Math.min(width, height, Math.floor(Math.max(width, height) / maxSide));
   const shrink = startBoxShrink(image, factor);
-  for (const strip of strips) {
-    const rgb = await readStrip(strip);
-    shrink.add(strip, rgb);
-    giveBack(rgb);
-    trimHeap();
-  }
-  return { ...shrink.finish(), orientation };
+  return {
+    add: (strip, rgb) => {
+      shrink.add(strip, rgb);
+      return false;
+    },
+    finish: () => ({ ...shrink.finish(), orientation }),
+  };
 }
 
 /** The image without its metadata, or undefined where its pixels cannot go as they are. */
 async function passThrough(
   image: ImageBytes,
-  format: ImageFormat,
+  { facts: { format }, header }: Pick<OpenedImage, "facts" | "header">,
   { orientation }: DecodeOptions,
   maxBytes: number,
 ): Promise<Fitting | undefined> {
   if (format !== "jpg" && format !== "png") return undefined;
-  const header = await sharp(image.kind === "memory" ? image.bytes : image.path).metadata();
   const isTurned = orientation === "apply" && (header.orientation ?? 1) !== 1;
   // Nothing promises that the model reads CMYK, or more than 8 bits, as we do.
   if (isTurned || header.space === "cmyk" || header.depth !== "uchar") return undefined;

@@ -2,7 +2,13 @@
 import type { Problem } from "../errors.ts";
 import type { Stage } from "../observer.ts";
 import type { InputKind } from "./job.ts";
-import type { ImageBytes, ImageFacts } from "./protocol.ts";
+import type {
+  AlsoWanted,
+  ImageBytes,
+  ImageFacts,
+  ImageReport,
+  PreparedOutcome,
+} from "./protocol.ts";
 
 /** Whether a backend serves, and if not, why and since when it may again. */
 export type BackendState =
@@ -26,6 +32,10 @@ export interface EmbedJob {
   readonly deadline: number;
   /** W3C trace context of the request, for calls of others on its behalf. */
   readonly traceparent?: string | undefined;
+  /** What else the decoding is to give; only a report, where the model does not decode for others. */
+  readonly also?: AlsoWanted | undefined;
+  /** What another model's decoding of the same image has made for this one: then it decodes nothing. */
+  readonly prepared?: PreparedOutcome | undefined;
 }
 
 /** What a request is about to ask for. */
@@ -61,6 +71,10 @@ export interface BackendOutcome {
   readonly bytes?: Uint8Array<ArrayBuffer>;
   readonly result: Embedding | Problem;
   readonly timings: StageTimings;
+  /** Where it was wanted, unless the work was joined with somebody's who did not want it. */
+  readonly prepared?: PreparedOutcome;
+  /** As above. */
+  readonly report?: ImageReport;
 }
 
 /** A text's vector. */
@@ -92,6 +106,12 @@ export interface ImageBackend extends Backend {
    * the same. Undefined while it is not known.
    */
   fingerprint(): string | undefined;
+  /** Pixels of the square, cut out of the centre, that it sees; absent where it sees the whole image. */
+  readonly side?: number;
+  /** Whether its decoding can make what a hosted model sends. */
+  readonly decodesForOthers?: boolean;
+  /** Characters of base64 that it can send of an image; absent where the image stays here. */
+  readonly maxBase64Chars?: number;
   /**
    * Embeds one image; a failure is an outcome.
    *

@@ -229,8 +229,9 @@ interface TaskTerms {
 /** Makes the job of somebody who waits for its outcome. */
 type ToJob<Outcome> = (settle: Settle<Outcome>, started: () => void) => Job;
 
-function embedJob({ image, deadline, signal, caller = signal }: JobTerms): ToJob<EmbedOutcome> {
-  return (settle, started) => ({ kind: "embed", caller, deadline, image, settle, started });
+function embedJob(terms: JobTerms): ToJob<EmbedOutcome> {
+  const { image, deadline, signal, caller = signal, also } = terms;
+  return (settle, started) => ({ kind: "embed", caller, deadline, image, also, settle, started });
 }
 
 function embedTextJob({ text, model, deadline, signal: caller }: TextTerms): ToJob<TextOutcome> {
@@ -239,11 +240,11 @@ function embedTextJob({ text, model, deadline, signal: caller }: TextTerms): ToJ
 }
 
 function prepareJob(
-  { image, deadline, signal, caller = signal }: JobTerms,
+  { image, deadline, signal, caller = signal, also }: JobTerms,
   maxBase64Chars: number,
   maxSide: number | undefined,
 ): ToJob<PreparedOutcome> {
-  const rest = { caller, deadline, image, maxBase64Chars, maxSide };
+  const rest = { caller, deadline, image, maxBase64Chars, maxSide, also };
   return (settle, started) => ({ kind: "prepare", ...rest, settle, started });
 }
 
@@ -280,13 +281,16 @@ async function runTask(
     "image" in job && job.image.kind === "memory" ? [job.image.bytes.buffer] : [],
   );
   if (first?.kind === "prepare") {
-    const { image, maxBase64Chars, maxSide } = first;
+    const { image, maxBase64Chars, maxSide, also: { isReported = false } = {} } = first;
     const task = { kind: "prepare-upstream", image, decode, maxBase64Chars, maxSide } as const;
-    first.settle(await worker.run(task, transfer));
+    first.settle(await worker.run({ ...task, ...(isReported && { isReported }) }, transfer));
   } else {
     const embeds = jobs.filter((job) => job.kind === "embed");
     const images = embeds.map((job) => job.image);
-    const task = { kind: "embed-images", images, decode, isAlone } as const;
+    const also = embeds.map((job) => job.also);
+    const isPlain = also.every((one) => one === undefined);
+    const plain = { kind: "embed-images", images, decode, isAlone } as const;
+    const task = isPlain ? plain : { ...plain, also };
     const outcomes = await worker.run(task, transfer);
     settleEach(
       embeds.map((job, index) => {

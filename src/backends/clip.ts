@@ -100,6 +100,8 @@ export function createClip(options: ClipOptions): ClipBackend {
     dimensions,
     load,
     fingerprint: () => fingerprint,
+    side: input.side,
+    decodesForOthers: true,
     state: state.current,
     admission: (demand) => {
       const now = state.current();
@@ -149,10 +151,12 @@ function digestOf(from: TowerSource): string {
 }
 
 function toBackendOutcome(outcome: EmbedOutcome, queueMs: number, model: string): BackendOutcome {
-  const { result, timings, ...rest } = outcome;
+  const { result, timings, prepared, ...rest } = outcome;
   const { decodeMs: decode, inferMs: infer } = timings;
+  const { facts } = rest;
   return {
     ...rest,
+    ...(prepared && { prepared: { result: prepared, timings, ...(facts && { facts }) } }),
     result:
       "vector" in result
         ? { model, vector: result.vector }

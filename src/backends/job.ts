@@ -3,6 +3,7 @@
  * its deadline, its caller.
  */
 import type {
+  AlsoWanted,
   ClipTextModelFile,
   EmbedOutcome,
   ImageBytes,
@@ -24,6 +25,8 @@ export interface JobTerms extends Terms {
   readonly image: ImageBytes;
   /** Whose job it is; whoever shares the signal unless told. */
   readonly caller?: object;
+  /** What else the decoding is to give. */
+  readonly also?: AlsoWanted | undefined;
 }
 
 /** What a caller asks of the queue for a text. */
@@ -47,6 +50,7 @@ export type Job = {
   | {
       readonly kind: "embed";
       readonly image: ImageBytes;
+      readonly also?: AlsoWanted | undefined;
       readonly settle: Settle<EmbedOutcome>;
     }
   | {
@@ -60,6 +64,7 @@ export type Job = {
       readonly image: ImageBytes;
       readonly maxBase64Chars: number;
       readonly maxSide: number | undefined;
+      readonly also?: AlsoWanted | undefined;
       readonly settle: Settle<PreparedOutcome>;
     }
 );

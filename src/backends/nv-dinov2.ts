@@ -72,14 +72,17 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
   }
 
   async function embed(job: EmbedJob): Promise<BackendOutcome> {
-    const { outcome: prepared, queueMs } = await options.prepare(job, maxBase64Chars);
-    const { facts, bytes, timings } = prepared;
+    const { outcome: prepared, queueMs } = job.prepared
+      ? { outcome: job.prepared, queueMs: 0 }
+      : await options.prepare(job, maxBase64Chars);
+    const { facts, bytes, report, timings } = prepared;
     const { signal, deadline } = job;
     const startedAt = clock.now();
     const result = await askFor(prepared, { signal, deadline }, job.traceparent).catch(unexpected);
     return {
       ...(facts && { facts }),
       ...(bytes && { bytes }),
+      ...(report && { report }),
       result,
       timings: {
         queue: queueMs,
@@ -99,6 +102,7 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
     id: "nv-dinov2",
     exactId: "nv-dinov2",
     dimensions: nvDinov2Dimensions,
+    maxBase64Chars,
     fingerprint: () => `nv-dinov2 ${options.baseUrl ?? ""} ${PREPARATION_VERSION}`,
     state() {
       const credential = readCredential(options.apiKey());

@@ -3,6 +3,8 @@
  * copied: after a task is posted its `memory` bytes are gone from the sender.
  */
 import type { FieldFault, ProblemCode } from "../errors.ts";
+import type { ImageHint } from "../image/hints.ts";
+import type { Orientation } from "../image/orientation.ts";
 import type { ImageFormat } from "../image/signature.ts";
 import type { Normalization } from "../image/tensor.ts";
 import type { FileFacts } from "../models/checked-files.ts";
@@ -119,6 +121,8 @@ export type Task =
       readonly decode: DecodeOptions;
       /** Whether no worker had anything to do when it came: it may be inferred on all cores. */
       readonly isAlone?: boolean;
+      /** What is wanted beside the vectors, image by image. */
+      readonly also?: readonly (AlsoWanted | undefined)[];
     }
   | {
       readonly kind: "embed-texts";
@@ -135,6 +139,8 @@ export type Task =
       readonly maxBase64Chars: number;
       /** Pixels of the longer side at most; unless told, what NVIDIA's model wants. */
       readonly maxSide?: number | undefined;
+      /** Whether a report is wanted, too. */
+      readonly isReported?: boolean;
     }
   | {
       /** Prepares images and texts as for the model, but only tells what it would be fed. */
@@ -144,6 +150,30 @@ export type Task =
       readonly decode: DecodeOptions;
       readonly input: PixelInput;
     };
+
+/** What one decoding of an image is to give beside its vector. */
+export interface AlsoWanted {
+  /** Makes the image fit for the hosted model as well; characters that it may have as base64. */
+  readonly maxBase64Chars?: number;
+  /** Whether a report is wanted. */
+  readonly isReported?: boolean;
+}
+
+/** What was seen of an image while it was decoded. */
+export interface ImageReport {
+  /** EXIF's, as the file has it. */
+  readonly orientation: Orientation;
+  /** Whether the pixels were turned by it. */
+  readonly isTurned: boolean;
+  /** As libvips calls it, before it became RGB: `srgb`, `b-w`, `cmyk`, `rgb16` … */
+  readonly colourSpace: string;
+  readonly hasAlpha: boolean;
+  /** Frames or pages in the file, of which the first is read. */
+  readonly frames: number;
+  /** Bytes of the file. */
+  readonly bytes: number;
+  readonly hints: readonly ImageHint[];
+}
 
 /** Facts about bytes that decoded as an image. */
 export interface ImageFacts {
@@ -181,6 +211,10 @@ export interface EmbedOutcome {
   readonly bytes?: Uint8Array<ArrayBuffer>;
   /** Nothing was done with the image, since those before it took too long: it may go into a later batch. */
   readonly notStarted?: true;
+  /** As in `PreparedOutcome`, where it was wanted. */
+  readonly prepared?: PreparedOutcome["result"];
+  /** Where it was wanted, and the image decoded. */
+  readonly report?: ImageReport;
   readonly result: /** float32, [dimensions], as the model gives it. */
   { readonly vector: Float32Array<ArrayBuffer> } | { readonly problem: ProblemMessage };
   readonly timings: WorkerTimings;
@@ -201,6 +235,8 @@ export interface TextOutcome {
 /** Outcome of a `prepare-upstream`. */
 export interface PreparedOutcome {
   readonly facts?: ImageFacts;
+  /** Where it was wanted, and the image decoded. */
+  readonly report?: ImageReport;
   readonly bytes?: Uint8Array<ArrayBuffer>;
   readonly result:
     | { readonly image: Uint8Array<ArrayBuffer>; readonly mime: "image/jpeg" | "image/png" }

@@ -91,23 +91,15 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
     timings: StageTimings,
     deadline: number,
   ): Promise<Embedded | Problem> {
-    trail?.noteInputs(source.kind, 1);
-    const acquired = await acquire(source, signal);
+    const image = await acquireNoted(acquire, { source, hold, trail }, signal, timings);
     const startedAt = performance.now();
-    const { fetchMs } = acquired;
-    if (fetchMs !== undefined) {
-      timings.fetch = fetchMs;
-      trail?.noteStage({ stage: "fetch", startedAt: startedAt - fetchMs, endedAt: startedAt });
-    }
-    trail?.noteImage({ bytes: bytesOf(source, acquired.image) });
-    if (source.kind === "url" && "bytes" in acquired.image) hold?.(acquired.image.bytes.byteLength);
-    const job = { image: acquired.image, signal, deadline, traceparent: trail?.traceparent() };
+    const job = { image, signal, deadline, traceparent: trail?.traceparent() };
     const outcome = await (recall ? recall.embed(backend, job) : backend.embed(job));
     Object.assign(timings, outcome.timings);
     noteOutcome(trail, outcome, startedAt);
     signal.throwIfAborted();
     const { facts, bytes } = outcome;
-    const stored = bytes ? ({ kind: "memory", bytes } as const) : acquired.image;
+    const stored = bytes ? ({ kind: "memory", bytes } as const) : image;
     // Before the file is moved to where it is kept.
     const shown = thumbnail ? await show(outcome, stored, { signal, deadline }) : {};
     signal.throwIfAborted();
@@ -155,6 +147,25 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
       }
     },
   };
+}
+
+/** Gets an image's bytes, and takes note of how they came and how long that took. */
+export async function acquireNoted(
+  acquire: Acquire,
+  { source, hold, trail }: Pick<EmbedInput, "source" | "hold" | "trail">,
+  signal: AbortSignal,
+  timings: StageTimings,
+): Promise<ImageBytes> {
+  trail?.noteInputs(source.kind, 1);
+  const { image, fetchMs } = await acquire(source, signal);
+  if (fetchMs !== undefined) {
+    timings.fetch = fetchMs;
+    const endedAt = performance.now();
+    trail?.noteStage({ stage: "fetch", startedAt: endedAt - fetchMs, endedAt });
+  }
+  trail?.noteImage({ bytes: bytesOf(source, image) });
+  if (source.kind === "url" && image.kind === "memory") hold?.(image.bytes.byteLength);
+  return image;
 }
 
 function bytesOf(source: ImageSource, image: ImageBytes): number | undefined {

@@ -16,6 +16,8 @@ export interface RecallOptions {
 }
 
 export interface Recall {
+  /** The image with its digest; undefined where a file cannot be read. @throws Error where one in memory cannot be hashed. */
+  digest(image: ImageBytes): Promise<DigestedImage | undefined>;
   /**
    * Finds the vector of an image, or has it made and keeps it. A failure is not kept.
    *
@@ -44,6 +46,8 @@ export function createRecall({ cache, digester, reading }: RecallOptions): Recal
 
   /** Nothing where a file cannot be hashed; bytes in memory may be gone with the thread that had them. */
   async function digest(image: ImageBytes): Promise<DigestedImage | undefined> {
+    const { sha256 } = image;
+    if (sha256 !== undefined) return { ...image, sha256 };
     try {
       return await digester.digest(image);
     } catch (error) {
@@ -53,6 +57,7 @@ export function createRecall({ cache, digester, reading }: RecallOptions): Recal
   }
 
   return {
+    digest,
     find,
     embed: async (backend, job) => {
       const startedAt = performance.now();

@@ -15,7 +15,12 @@ import type { RateGuard } from "./rate-limit.ts";
 import { createRouteFinder, type FindRoute } from "./route-finder.ts";
 import { docsRoutes } from "./routes/docs.ts";
 import { embedTextRoutes, type TextRoutes } from "./routes/embed-text.ts";
-import { embeddingsRoutes, type LookUpRoutes } from "./routes/embeddings.ts";
+import {
+  type EachRoutes,
+  eachModelRoutes,
+  embeddingsRoutes,
+  type LookUpRoutes,
+} from "./routes/embeddings.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { type MetricsRoutes, metricsRoutes } from "./routes/metrics.ts";
 import { type OpenAiRoutes, openAiRoutes } from "./routes/openai.ts";
@@ -30,6 +35,7 @@ export interface AppOptions
     TextRoutes,
     SimilarityRoutes,
     LookUpRoutes,
+    EachRoutes,
     OpenAiRoutes {
   /** Origins whose pages may call; `*` for all. */
   readonly corsOrigins: readonly string[];
@@ -53,6 +59,7 @@ export function createApp(options: AppOptions) {
     .use(vectorizeRoutes(options))
     .use(embedTextRoutes(options))
     .use(similarityRoutes(options))
+    .use(eachModelRoutes(options))
     .use(embeddingsRoutes(options))
     .use(openAiRoutes(options))
     .use(healthRoutes({ backends: embedder.backends, lifecycle }));

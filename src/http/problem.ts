@@ -20,8 +20,19 @@ export function problemResponse(
   requestId: string,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
+  const body: ProblemBody = problemBody(problem, requestId);
+  const { status } = body;
+  const own: Record<string, string> = { "content-type": "application/problem+json" };
+  if (problem.retryAfterS !== undefined) {
+    own["retry-after"] = String(Math.max(1, Math.ceil(problem.retryAfterS)));
+  }
+  return new Response(JSON.stringify(body), { status, headers: { ...own, ...headers } });
+}
+
+/** A problem as an answer shows it. */
+export function problemBody(problem: Problem, requestId: string) {
   const { status, title } = problems[problem.code];
-  const body: ProblemBody = {
+  return {
     type: `/problems/${problem.code}`,
     title,
     status,
@@ -29,13 +40,10 @@ export function problemResponse(
     code: problem.code,
     request_id: requestId,
     ...(problem.originStatus === undefined ? {} : { origin_status: problem.originStatus }),
-    ...(problem.faults.length === 0 ? {} : { errors: problem.faults }),
+    ...(problem.faults.length === 0
+      ? {}
+      : { errors: problem.faults.map((fault) => ({ ...fault })) }),
   };
-  const own: Record<string, string> = { "content-type": "application/problem+json" };
-  if (problem.retryAfterS !== undefined) {
-    own["retry-after"] = String(Math.max(1, Math.ceil(problem.retryAfterS)));
-  }
-  return new Response(JSON.stringify(body), { status, headers: { ...own, ...headers } });
 }
 
 /** The problem of a path that does not exist, or of one that is to look so. */

@@ -69,6 +69,9 @@ export const textQuery = t.Object(
   lenient,
 );
 
+/** Query of the request whose body names its models. */
+export const normalizeQuery = t.Object({ normalize: embeddingQuery.properties.normalize }, lenient);
+
 /** Query of the request that compares: its cosines are the same for vectors of any length. */
 export const similarityQuery = t.Object({ model: textModel }, lenient);
 
@@ -152,6 +155,26 @@ export const similarityBody = t.Object(
     examples: [
       { image_base64: onePixelPng(), texts: ["a photo of a cat", "a photo of the night sky"] },
     ],
+  },
+);
+
+export const eachModelBody = t.Object(
+  {
+    image_url: similarityBody.properties.image_url,
+    image_base64: similarityBody.properties.image_base64,
+    models: t.Array(t.String({ maxLength: limits.maxModelChars }), {
+      description: "The models that make a vector each, in the order of the answer.",
+      minItems: 1,
+      maxItems: limits.maxModels,
+      uniqueItems: true,
+    }),
+    report: t.Optional(
+      t.Nullable(t.Boolean({ description: "`true` adds what the image was found to be." })),
+    ),
+  },
+  {
+    ...lenient,
+    examples: [{ image_base64: onePixelPng(), models: ["clip-ViT-B-32"], report: true }],
   },
 );
 
@@ -249,6 +272,64 @@ export const similarityAnswer = t.Object({
       truncated,
     }),
     { description: "One a text, in the order given." },
+  ),
+});
+
+const reportAnswer = t.Object(
+  {
+    format: t.String({ description: "By the bytes.", examples: ["jpg"] }),
+    bytes: t.Integer({ description: "Of the file." }),
+    width: t.Integer({ description: "Pixels of the picture as it is looked at: upright." }),
+    height: t.Integer(),
+    orientation: t.Integer({ description: "EXIF's, 1 to 8; 1 where there is none." }),
+    orientation_applied: t.Boolean({ description: "Whether the picture was turned by it." }),
+    colour_space: t.String({
+      description: "In the file, as libvips names it; models see RGB.",
+      examples: ["srgb", "b-w", "cmyk"],
+    }),
+    alpha: t.Boolean({ description: "Whether there is an alpha channel; it is dropped." }),
+    frames: t.Integer({ description: "Frames or pages; the first is read." }),
+    crop: t.Optional(
+      t.Object(
+        { left: t.Integer(), top: t.Integer(), width: t.Integer(), height: t.Integer() },
+        {
+          description:
+            "The part of the upright picture that CLIP sees; the rest was cut away. NV-DINOv2 sees all of it, shrunk.",
+        },
+      ),
+    ),
+    hints: t.Array(t.Enum({ small: "too-small", black: "nearly-black", blurred: "blurred" }), {
+      description:
+        "Rules of thumb. `too-small`: the shorter side has less than 112 pixels. `nearly-black`: 98 of 100 pixels of the centre are darker than 24 of 255. `blurred`: scaled to 224 pixels, the centre has no sharp edge (variance of the Laplacian below 40), though it is not plain; fog and skin may be called so, and noise hides blur.",
+    }),
+  },
+  { description: "What the image was found to be, where `report` is `true`." },
+);
+
+const problemOfOne = t.Object(
+  {
+    type: t.String(),
+    title: t.String(),
+    status: t.Integer(),
+    detail: t.String(),
+    code: t.String(),
+    request_id: t.String(),
+    origin_status: t.Optional(t.Integer()),
+    errors: t.Optional(t.Array(t.Object({ pointer: t.String(), message: t.String() }))),
+  },
+  { description: "As an error answer has it." },
+);
+
+export const eachModelAnswer = t.Object({
+  status,
+  sha256: t.String({ examples: ["0123456789abcdef".repeat(4)] }),
+  report: t.Optional(reportAnswer),
+  results: t.Array(
+    t.Union([
+      t.Object({ model, dimensions, vector }),
+      t.Object({ model: t.String({ description: "As asked." }), problem: problemOfOne }),
+    ]),
+    { description: "One a model, in the order asked." },
   ),
 });
 

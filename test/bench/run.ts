@@ -5,6 +5,7 @@ import { repositoryRoot } from "../support/source-files.ts";
 import { cache } from "./cache.ts";
 import { embed } from "./embed.ts";
 import { eventLoop } from "./event-loop.ts";
+import { fairness } from "./fairness.ts";
 import { flameGraph } from "./flame-graph.ts";
 import { floatText } from "./float-text.ts";
 import { growth } from "./growth.ts";
@@ -45,6 +46,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["large-photos", largePhotos],
   ["latency", latency],
   ["texts", texts],
+  ["fairness", fairness],
   ["preprocess", preprocess],
   ["shrink-on-load", shrinkOnLoad],
   ["event-loop", eventLoop],

@@ -26,7 +26,7 @@ export function describeNvDinov2(name: string, target: () => ConformanceTarget):
       proxy: undefined,
       requestsPerMinute: 40,
       prepare: async ({ image }, maxBase64Chars) => ({
-        outcome: await prepareUpstream(image, decode, maxBase64Chars),
+        outcome: await prepareUpstream(image, decode, { maxBase64Chars }),
         queueMs: 0,
       }),
       log: createLog({ level: "error", format: "json", write: () => {}, now: () => new Date() }),

@@ -213,6 +213,7 @@ function startBroken(fail: () => never, isDraining = false) {
       embedder: { backends: [], refusal: () => undefined, embed: read },
       textEmbedder: { refusal: () => undefined, embed: read },
       comparer: { refusal: () => undefined, compare: read },
+      eachEmbedder: { embed: read },
       manyEmbedder: { find: () => new Problem("unknown-model", "None."), embed: read },
       localModel: "m",
       calls,

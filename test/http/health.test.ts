@@ -82,6 +82,7 @@ async function readiness(state: BackendState, isDraining: boolean) {
     embedder: { backends: [backend], refusal: () => undefined, embed: refuse },
     textEmbedder: { refusal: () => undefined, embed: refuse },
     comparer: { refusal: () => undefined, compare: refuse },
+    eachEmbedder: { embed: refuse },
     manyEmbedder: { find: () => new Problem("unknown-model", "None."), embed: refuse },
     localModel: "m",
     calls,

@@ -134,6 +134,11 @@ const documented: Readonly<
     codes: everyRequest,
     options: ["query model", "query normalize"],
   },
+  "/embeddings": {
+    mediaTypes: ["application/json"],
+    codes: [...byAnyModel, ...byUrl, "invalid-base64"],
+    options: ["query normalize"],
+  },
   "/similarity": {
     mediaTypes: ["application/json"],
     codes: [...everyRequest, ...ofImages, ...byUrl, "invalid-base64"],
@@ -231,7 +236,13 @@ test("every path of the document is served", async () => {
 });
 
 test("the example bodies of JSON requests work as they stand", async () => {
-  for (const path of ["/vectorize-image-base64", "/embed-text", "/similarity", "/v1/embeddings"]) {
+  for (const path of [
+    "/vectorize-image-base64",
+    "/embed-text",
+    "/similarity",
+    "/embeddings",
+    "/v1/embeddings",
+  ]) {
     const schema = operationOf(path).requestBody?.content?.["application/json"]?.schema;
     const fields = Object.entries(schema?.properties ?? {});
     const made = Object.fromEntries(fields.map(([name, { examples }]) => [name, examples?.[0]]));
@@ -286,6 +297,17 @@ const live: readonly (readonly [
     () => postJson(service, "/similarity", { image_url: origin.url("/image.jpg"), texts: ["a"] }),
   ],
   ["/similarity", "post", 422, () => postJson(service, "/similarity", { texts: ["a"] })],
+  [
+    "/embeddings",
+    "post",
+    200,
+    () =>
+      postJson(service, "/embeddings", {
+        image_base64: base64Of(jpeg),
+        models: ["clip-ViT-B-32", "bert"],
+        report: true,
+      }),
+  ],
   [
     "/v1/embeddings",
     "post",

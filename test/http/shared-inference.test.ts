@@ -116,6 +116,7 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
       requestTimeoutMs: 60_000,
     }),
     comparer: { refusal: () => undefined, compare: refuse },
+    eachEmbedder: { embed: refuse },
     manyEmbedder: { find: () => new Problem("unknown-model", "None."), embed: refuse },
     localModel: "m",
     corsOrigins: [],

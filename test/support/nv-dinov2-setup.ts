@@ -33,7 +33,7 @@ export function setUpNvDinov2(
     proxy: undefined,
     requestsPerMinute: 40,
     prepare: async ({ image }, maxBase64Chars) => ({
-      outcome: await prepareUpstream(image, decode, maxBase64Chars),
+      outcome: await prepareUpstream(image, decode, { maxBase64Chars }),
       queueMs: 0,
     }),
     log: createLog({ level: "debug", format: "json", write, now: () => new Date(0) }),

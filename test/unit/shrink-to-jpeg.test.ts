@@ -25,7 +25,7 @@ const upright = { maxPixels: 10_000_000, orientation: "apply" } as const;
 const asStored = { maxPixels: 10_000_000, orientation: "ignore" } as const;
 
 function prepare(bytes: Bytes, decode: typeof upright | typeof asStored = upright) {
-  return prepareUpstream({ kind: "memory", bytes }, decode, maxBase64Chars);
+  return prepareUpstream({ kind: "memory", bytes }, decode, { maxBase64Chars });
 }
 
 function fitting({ result }: PreparedOutcome) {
@@ -82,7 +82,7 @@ describe("a small upright JPEG or PNG", () => {
     const path = join(folder, "picture");
     const bytes = await makeJpeg();
     await Bun.write(path, bytes);
-    const outcome = await prepareUpstream({ kind: "file", path }, upright, maxBase64Chars);
+    const outcome = await prepareUpstream({ kind: "file", path }, upright, { maxBase64Chars });
     expect(await distance(fitting(outcome).image, bytes)).toBe(0);
     expect(outcome.bytes).toBeUndefined();
     expect(outcome.facts).toMatchObject({ format: "jpg", sha256: Bun.SHA256.hash(bytes, "hex") });

@@ -1,5 +1,9 @@
-/** `GET /embeddings/{sha256}`: the vector of an image that was here before, for clients that hash first. */
+/**
+ * `POST /embeddings`: one image, several models. `GET /embeddings/{sha256}`: the vector of an image that was here
+ * before, for clients that hash first.
+ */
 import { Elysia } from "elysia";
+import type { EachEmbedder, OfOneModel, Report } from "../../core/embed-with-each.ts";
 import type { LookUp } from "../../core/look-up.ts";
 import { Problem } from "../../errors.ts";
 import { limits } from "../../limits.ts";
@@ -9,10 +13,28 @@ import type { ApiKeyNames } from "../../store/api-keys.ts";
 import { jsonBytes } from "../../vector/json-bytes.ts";
 import { callOf } from "../call.ts";
 import { codingFor, codingHeaders, compressNow, variesByCoding } from "../content-coding.ts";
-import type { EmbeddingRoutes } from "../embedding.ts";
-import { nothingHere } from "../problem.ts";
+import {
+  type EmbeddingRoutes,
+  embeddingProblems,
+  imageSourceOf,
+  urlProblems,
+} from "../embedding.ts";
+import { jsonAnswer } from "../json-answer.ts";
+import { nothingHere, problemBody } from "../problem.ts";
 import { problemAnswers } from "../problem-answers.ts";
-import { imageParams, lookUpAnswer, lookUpQuery } from "../schemas.ts";
+import {
+  eachModelAnswer,
+  eachModelBody,
+  imageParams,
+  lookUpAnswer,
+  lookUpQuery,
+  normalizeQuery,
+} from "../schemas.ts";
+
+/** What the route needs. */
+export interface EachRoutes extends Pick<EmbeddingRoutes, "calls" | "readers"> {
+  readonly eachEmbedder: EachEmbedder;
+}
 
 /** What the route needs. */
 export interface LookUpRoutes extends Pick<EmbeddingRoutes, "calls" | "localModel"> {
@@ -76,6 +98,76 @@ export function embeddingsRoutes({ lookUp, calls, apiKeys, localModel }: LookUpR
       },
     },
   );
+}
+
+export function eachModelRoutes({ eachEmbedder, calls, readers }: EachRoutes) {
+  return new Elysia({ normalize: false }).post(
+    "/embeddings",
+    async ({ body, query, request }) => {
+      const call = callOf(calls, request);
+      const asked = {
+        source: imageSourceOf(body),
+        models: body.models,
+        normalize: query.normalize ?? false,
+        isReported: body.report ?? false,
+        hold: call.ticket?.hold,
+        trail: call.trail,
+      };
+      const embedded = await eachEmbedder.embed(asked, request.signal, call.timings);
+      if (embedded instanceof Problem) throw embedded;
+      const { sha256, results, report, cache } = embedded;
+      const made = results.flatMap(({ outcome }) => ("model" in outcome ? [outcome.model] : []));
+      call.model = made.join(", ");
+      // It would tell strangers which pictures are known here.
+      if (cache !== undefined && call.apiKeyName !== undefined) {
+        call.answerHeaders.set("x-cache", cache);
+      }
+      return jsonAnswer<typeof eachModelAnswer.static>(request, {
+        status: "success",
+        sha256,
+        ...(report && { report: toReportAnswer(report) }),
+        results: results.map((one) => toResult(one, call.requestId)),
+      });
+    },
+    {
+      parse: readers.jsonWithImage(() => undefined),
+      body: eachModelBody,
+      query: normalizeQuery,
+      response: {
+        200: eachModelAnswer,
+        ...problemAnswers([...embeddingProblems, ...urlProblems, "invalid-base64"]),
+      },
+      detail: {
+        tags: ["Embeddings"],
+        summary: "Embed one image with several models",
+        description:
+          "The image is fetched, hashed and decoded once, and each model has an outcome of its own: a vector or a problem. Where no model has a vector, the first problem is the answer. `report` tells what was decoded. Nothing is kept.",
+      },
+    },
+  );
+}
+
+function toResult({ asked, outcome }: OfOneModel, requestId: string) {
+  if (outcome instanceof Problem) return { model: asked, problem: problemBody(outcome, requestId) };
+  const { model, vector } = outcome;
+  return { model, dimensions: vector.length, vector };
+}
+
+function toReportAnswer(report: Report) {
+  const { format, bytes, upright, crop, orientation, isTurned, colourSpace, hasAlpha } = report;
+  return {
+    format,
+    bytes,
+    width: upright.width,
+    height: upright.height,
+    orientation,
+    orientation_applied: isTurned,
+    colour_space: colourSpace,
+    alpha: hasAlpha,
+    frames: report.frames,
+    ...(crop && { crop: { ...crop } }),
+    hints: [...report.hints],
+  };
 }
 
 type Known = Exclude<ReturnType<LookUp>, Problem>;
