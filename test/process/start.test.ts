@@ -128,6 +128,20 @@ describe("what cannot be served is exit code 1, with one sentence that says the 
     expect(complaintOf(errors)).toContain("--port");
   });
 
+  test("an address of METRICS_LISTEN that is taken, but the port comes first", async () => {
+    await using folder = await temporaryFolder();
+    using other = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
+    const METRICS_LISTEN = `127.0.0.1:${other.port}`;
+    const settings = { METRICS_LISTEN, DOWNLOADS_DIR: folder.path };
+    const { code, errors } = await runMain(["serve"], settings);
+    expect(code).toBe(1);
+    expect(complaintOf(errors)).toBe(
+      `could not start: METRICS_LISTEN (${METRICS_LISTEN}) is taken: choose another port, or stop the other program`,
+    );
+    const both = await runMain(["serve"], { ...settings, PORT: String(other.port) });
+    expect(complaintOf(both.errors)).toContain("the port is taken");
+  });
+
   test.each(["/dev/null", "/dev/null/downloads", "/proc/downloads"])(
     "a downloads folder that cannot be one: %s",
     async (path) => {
