@@ -22,6 +22,7 @@ import {
   type Local,
   loop,
   v128,
+  type WasmFunction,
 } from "./wasm-assembler.ts";
 
 /** Bits of a weight's low half; its high half then has 9 and the sign. */
@@ -36,12 +37,16 @@ export const SLACK_BYTES = 16;
 /** Code and memory of an instance of the kernels; addresses and sizes are in bytes. */
 export interface ResampleKernels {
   readonly memory: WebAssembly.Memory;
-  /** Horizontal pass: uint8, [rows, sourcePitch] → [rows, outputs, 3], without gaps. */
+  /**
+   * Horizontal pass: uint8, [rows, sourcePitch] → [rows, targetPitch], of which the first three bytes an output
+   * are meant. It is faster where at least a byte is left between the rows.
+   */
   narrow(
     source: number,
     sourcePitch: number,
     rows: number,
     target: number,
+    targetPitch: number,
     taps: number,
     outputs: number,
   ): void;
@@ -109,43 +114,75 @@ const loadWeights = ({ low, high }: Halves, tap: Local): Code => [
 const endOfRecord = (start: Local): Code =>
   i32.add(i32.add(start.get, i32.const(HEAD_BYTES)), i32.load(start.get, 4));
 
-const narrow = defineFunction(
-  "narrow",
-  6,
-  (local, source, sourcePitch, rows, target, taps, outputs) => {
-    const [tap, end, output, pixel] = [local("i32"), local("i32"), local("i32"), local("i32")];
-    const weights = { low: local("v128"), high: local("v128") };
-    const sums = { low: local("v128"), high: local("v128") };
-    const samples = local("v128");
-    // R G B R' G' B' → R R' G G' B B', each of 16 bits.
-    const none = 255;
-    const places = [0, 3, 1, 4, 2, 5, none, none].flatMap((place) => [place, none]);
-    return countDown(rows, [
-      tap.set(taps.get),
-      output.set(outputs.get),
-      countDown(output, [
-        pixel.set(i32.add(source.get, i32.load(tap.get, 0))),
-        end.set(endOfRecord(tap)),
-        tap.advance(i32.const(HEAD_BYTES)),
-        startSums(sums),
-        loop(
-          [
-            loadWeights(weights, tap),
-            samples.set(i8x16.swizzle(v128.load64_zero(pixel.get), i8x16.const(places))),
-            addProducts(sums, samples, weights),
-            pixel.advance(i32.const(6)),
-            tap.advance(i32.const(PAIR_BYTES)),
-          ],
-          i32.lt_u(tap.get, end.get),
+/**
+ * Defines a horizontal pass that works on some rows at once. Four share what a pair of weights costs to load and
+ * to count, which is half of the work, and their sums still fit into the registers.
+ */
+function defineNarrow(name: string, rowsAtOnce: number): WasmFunction {
+  return defineFunction(
+    name,
+    7,
+    (local, source, sourcePitch, blocks, target, targetPitch, taps, outputs) => {
+      const [tap, end, output] = [local("i32"), local("i32"), local("i32")];
+      const weights = { low: local("v128"), high: local("v128") };
+      const samples = local("v128");
+      const rows = Array.from({ length: rowsAtOnce }, () => ({
+        pixel: local("i32"),
+        to: local("i32"),
+        sums: { low: local("v128"), high: local("v128") },
+      }));
+      /** Sets a pointer of each row, a pitch below the one before. */
+      const point = (pointers: readonly Local[], first: Code, pitch: Local) =>
+        pointers.map((pointer, row) => {
+          const above = pointers[row - 1];
+          return pointer.set(above === undefined ? first : i32.add(above.get, pitch.get));
+        });
+      // R G B R' G' B' → R R' G G' B B', each of 16 bits.
+      const none = 255;
+      const places = [0, 3, 1, 4, 2, 5, none, none].flatMap((place) => [place, none]);
+      return countDown(blocks, [
+        tap.set(taps.get),
+        output.set(outputs.get),
+        point(
+          rows.map(({ to }) => to),
+          target.get,
+          targetPitch,
         ),
-        // The fourth byte is nobody's: the next output overwrites it.
-        v128.store32(target.get, toBytes(samplesOf(sums), nothing, nothing, nothing)),
-        target.advance(i32.const(3)),
-      ]),
-      source.advance(sourcePitch.get),
-    ]);
-  },
-);
+        countDown(output, [
+          point(
+            rows.map(({ pixel }) => pixel),
+            i32.add(source.get, i32.load(tap.get, 0)),
+            sourcePitch,
+          ),
+          end.set(endOfRecord(tap)),
+          tap.advance(i32.const(HEAD_BYTES)),
+          rows.map(({ sums }) => startSums(sums)),
+          loop(
+            [
+              loadWeights(weights, tap),
+              rows.map(({ pixel, sums }) => [
+                samples.set(i8x16.swizzle(v128.load64_zero(pixel.get), i8x16.const(places))),
+                addProducts(sums, samples, weights),
+                pixel.advance(i32.const(6)),
+              ]),
+              tap.advance(i32.const(PAIR_BYTES)),
+            ],
+            i32.lt_u(tap.get, end.get),
+          ),
+          // The fourth byte is nobody's: the next output overwrites it, or it is between the rows.
+          rows.map(({ sums, to }) => [
+            v128.store32(to.get, toBytes(samplesOf(sums), nothing, nothing, nothing)),
+            to.advance(i32.const(3)),
+          ]),
+        ]),
+        rows.map(() => [source.advance(sourcePitch.get), target.advance(targetPitch.get)]),
+      ]);
+    },
+  );
+}
+
+const narrowOne = defineNarrow("narrowOne", 1);
+const narrowFour = defineNarrow("narrowFour", 4);
 
 const shorten = defineFunction(
   "shorten",
@@ -206,18 +243,27 @@ function toBytes(a: Code, b: Code, c: Code, d: Code): Code {
   return i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
 }
 
-const compiled = assembleModule([narrow, shorten]);
+const compiled = assembleModule([narrowOne, narrowFour, shorten]);
 
 /** Makes an instance, with memory of its own. */
 export function createResampleKernels(): ResampleKernels {
   const { exports } = new WebAssembly.Instance(compiled);
-  const { memory, narrow, shorten } = exports;
+  const { memory, narrowOne, narrowFour, shorten } = exports;
   if (!(memory instanceof WebAssembly.Memory)) throw new TypeError("the kernels have no memory");
-  if (typeof narrow !== "function") throw new TypeError("narrow is missing");
+  if (typeof narrowOne !== "function") throw new TypeError("narrowOne is missing");
+  if (typeof narrowFour !== "function") throw new TypeError("narrowFour is missing");
   if (typeof shorten !== "function") throw new TypeError("shorten is missing");
   return {
     memory,
-    narrow: (...numbers) => narrow(...numbers),
+    narrow: (source, sourcePitch, rows, target, targetPitch, taps, outputs) => {
+      // Four rows at once would write into each other's begin where there is nothing between them.
+      const blocks = targetPitch >= outputs * 3 + 1 ? rows >> 2 : 0;
+      const done = blocks * 4;
+      if (blocks > 0) narrowFour(source, sourcePitch, blocks, target, targetPitch, taps, outputs);
+      if (done === rows) return;
+      const [below, under] = [source + done * sourcePitch, target + done * targetPitch];
+      narrowOne(below, sourcePitch, rows - done, under, targetPitch, taps, outputs);
+    },
     shorten: (...numbers) => shorten(...numbers),
   };
 }

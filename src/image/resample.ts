@@ -98,7 +98,7 @@ function planResampling({ width, height, orientation }: StoredSize, side: number
   // A tile is what the first pass works on: whole rows to narrow, or whole columns to shorten.
   const tileWidth = isTransposed ? BLOCK_WIDTH : rowBytes;
   const tileHeight = isTransposed ? rowCount : Math.max(1, Math.floor(STRIPE_BYTES / rowBytes));
-  const betweenPitch = isTransposed ? rowBytes + SLACK_BYTES : cropPitch;
+  const betweenPitch = (isTransposed ? rowBytes : cropPitch) + SLACK_BYTES;
   return {
     isTransposed,
     columns: { begin: columns.begin },
@@ -110,7 +110,7 @@ function planResampling({ width, height, orientation }: StoredSize, side: number
     tileHeight,
     betweenPitch,
     across: encodeTaps(columns, PIXEL_BYTES),
-    down: encodeTaps(rows, isTransposed ? tileWidth : cropPitch),
+    down: encodeTaps(rows, isTransposed ? tileWidth : betweenPitch),
   };
 }
 
@@ -152,17 +152,17 @@ function startResampling(
             const target = at.between + x;
             shorten(at.tile, tileWidth, length, target, betweenPitch, at.down, side);
           } else {
-            const target = at.between + y * cropPitch;
-            narrow(at.tile, tileWidth, count, target, at.across, side);
+            const target = at.between + y * betweenPitch;
+            narrow(at.tile, tileWidth, count, target, betweenPitch, at.across, side);
           }
         }
       }
     },
     finish: () => {
       if (isTransposed) {
-        narrow(at.between, betweenPitch, side, at.crop, at.across, side);
+        narrow(at.between, betweenPitch, side, at.crop, cropPitch, at.across, side);
       } else {
-        shorten(at.between, cropPitch, cropPitch, at.crop, cropPitch, at.down, side);
+        shorten(at.between, betweenPitch, cropPitch, at.crop, cropPitch, at.down, side);
       }
       const crop = bytes.slice(at.crop, at.crop + side * cropPitch);
       // What ran along the stored columns is an upright row.

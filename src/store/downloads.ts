@@ -100,7 +100,8 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
   /** Files whose name may not outlast a power cut yet. */
   let unsynced = 0;
 
-  async function openSpool(): Promise<Spool> {
+  /** A file under way, with what only its keeper needs. */
+  async function openFile() {
     const path = incomingPath(directory);
     const file = await storing(async () => {
       if (!(await hasRoom())) throw storageFull(new Error("less than DOWNLOADS_MIN_FREE_BYTES"));
@@ -116,7 +117,9 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
     };
     return {
       path,
-      write: (chunk) =>
+      close,
+      sync: () => file.sync(),
+      write: (chunk: Uint8Array) =>
         storing(async () => {
           for (let offset = 0; offset < chunk.length; ) {
             offset += (await file.write(chunk, offset)).bytesWritten;
@@ -136,11 +139,10 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
   }
 
   /** Puts a finished file in its place, whole even if the power fails the moment after. */
-  async function place(path: string, target: string): Promise<void> {
+  async function place(path: string, sync: () => Promise<void>, target: string): Promise<void> {
     unsynced += 1;
     try {
-      const file = await open(path, constants.O_RDONLY);
-      await file.sync().finally(() => file.close());
+      await sync();
       await rename(path, target);
       await syncNames();
     } finally {
@@ -149,17 +151,19 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
   }
 
   async function keepBytes(bytes: Uint8Array, target: string): Promise<void> {
-    const spool = await openSpool();
+    const file = await openFile();
     try {
-      await spool.write(bytes);
-      await storing(() => place(spool.path, target));
-    } finally {
-      await spool.discard();
+      await file.write(bytes);
+      await storing(() => place(file.path, file.sync, target));
+      await file.close().catch(() => {});
+    } catch (error) {
+      await file.discard();
+      throw error;
     }
   }
 
   return {
-    openSpool,
+    openSpool: openFile,
     hasRoom,
     prepare: async () => {
       await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -176,7 +180,7 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
         // It may be a request's that is under way.
         if (unsynced > 0) await storing(syncNames);
       } else if (image.kind === "memory") await keepBytes(image.bytes, target);
-      else await storing(() => place(image.path, target));
+      else await storing(() => place(image.path, () => syncFile(image.path), target));
       return saved;
     },
   };
@@ -194,6 +198,11 @@ async function touch(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, constants.O_RDONLY);
+  await file.sync().finally(() => file.close());
 }
 
 async function hasSize(path: string, size: number): Promise<boolean> {

@@ -10,7 +10,9 @@ import { startService, type TestService } from "../support/service.ts";
 import { countWork, leastImageBytes, type WorkCounts } from "../support/work-counts.ts";
 
 const clip = "?model=clip-ViT-B-32";
-const fileOf = (name: string) => fileURLToPath(new URL(`../support/${name}`, import.meta.url));
+const inference = fileURLToPath(new URL("../support/counting-inference.ts", import.meta.url));
+const cache = fileURLToPath(new URL("../support/counting-cache.ts", import.meta.url));
+const json = fileURLToPath(new URL("../support/counting-json.ts", import.meta.url));
 
 let counts: WorkCounts;
 let service: TestService;
@@ -20,11 +22,7 @@ beforeAll(async () => {
   counts = countWork();
   service = await startService(
     { CACHE_MAX_BYTES: String(16 * 1024 * 1024) },
-    {
-      inference: fileOf("counting-inference.ts"),
-      cache: fileOf("counting-cache.ts"),
-      json: fileOf("counting-json.ts"),
-    },
+    { inference, cache, json },
   );
 });
 
