@@ -7,6 +7,7 @@ import { embed } from "./embed.ts";
 import { eventLoop } from "./event-loop.ts";
 import { flameGraph } from "./flame-graph.ts";
 import { growth } from "./growth.ts";
+import { hardware } from "./hardware.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { largePhotos } from "./large-photos.ts";
 import { latency } from "./latency.ts";
@@ -42,6 +43,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["throughput", throughput],
   ["large-photos", largePhotos],
   ["latency", latency],
+  ["hardware", hardware],
   ["preprocess", preprocess],
   ["shrink-on-load", shrinkOnLoad],
   ["event-loop", eventLoop],
