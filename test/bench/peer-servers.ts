@@ -159,8 +159,12 @@ export async function startPeer(peer: Peer, photo: Uint8Array): Promise<PeerServ
     env: peer.environment(port),
     stdio: ["ignore", Bun.file(log), Bun.file(log)],
   });
+  const killIt = () => child.kill("SIGTERM");
+  // A figure that is interrupted leaves no server behind.
+  process.on("exit", killIt);
   const dispose = async () => {
-    child.kill("SIGTERM");
+    process.off("exit", killIt);
+    killIt();
     await child.exited;
     await rm(folder, { recursive: true, force: true });
   };

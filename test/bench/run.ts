@@ -117,6 +117,7 @@ function known(): string {
 }
 
 if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
