@@ -1,7 +1,8 @@
-/** A process that lets onnxruntime multiply two large matrices on one thread, and does nothing else. */
+/** A process that lets onnxruntime compute the model's largest matrix product on one thread, and does nothing else. */
 import { createGraphBuilder } from "../../src/models/onnx/graph.ts";
 import { encodeModel } from "../../src/models/onnx/model-proto.ts";
 import { disableOrtTelemetry } from "../../src/native/telemetry.ts";
+import { defaultModel } from "../support/default-model.ts";
 import { answerQuestions } from "./child.ts";
 
 export interface MatrixQuestion {
@@ -12,9 +13,11 @@ export interface MatrixQuestion {
 /** Floating-point operations a second. */
 export type MatrixAnswer = number;
 
-/** Rows and columns of both: large enough that nothing but the product counts. */
-const side = 2048;
-const values = Float32Array.from({ length: side * side }, () => Math.random() - 0.5);
+/** Images whose tokens are the rows. */
+const batch = 8;
+const { vision } = defaultModel.architecture;
+const rows = batch * ((vision.side / vision.patch) ** 2 + 1);
+const [shared, columns] = [vision.width, vision.mlp];
 
 disableOrtTelemetry();
 const { InferenceSession, Tensor } = await import("onnxruntime-node");
@@ -25,19 +28,23 @@ const session = await InferenceSession.create(productModel(), {
 });
 
 answerQuestions(async ({ forMs }: MatrixQuestion): Promise<MatrixAnswer> => {
-  const feeds = { a: new Tensor("float32", values, [side, side]) };
+  const feeds = { a: new Tensor("float32", makeValues(rows * shared), [rows, shared]) };
   const startedAt = performance.now();
   let products = 0;
   for (; performance.now() < startedAt + forMs; products += 1) await session.run(feeds);
-  return (products * 2 * side ** 3 * 1000) / (performance.now() - startedAt);
+  return (products * 2 * rows * shared * columns * 1000) / (performance.now() - startedAt);
 });
 
 /** An ONNX model: `a` times a constant, which onnxruntime packs beforehand as it does weights. */
 function productModel(): Uint8Array {
   const graph = createGraphBuilder("product");
-  const shape = [side, side];
-  const a = graph.input({ name: "a", type: "float32", shape });
-  graph.node("MatMul", [a, graph.constant(values, shape)], {}, "product");
-  graph.output({ name: "product", type: "float32", shape });
+  const a = graph.input({ name: "a", type: "float32", shape: [rows, shared] });
+  const b = graph.constant(makeValues(shared * columns), [shared, columns]);
+  graph.node("MatMul", [a, b], {}, "product");
+  graph.output({ name: "product", type: "float32", shape: [rows, columns] });
   return encodeModel(graph.finish(), "none");
+}
+
+function makeValues(length: number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length }, () => Math.random() - 0.5);
 }
