@@ -1,6 +1,6 @@
 /** Servers that do the same job in other ways, and the service, each started the way its users start it. */
 import { existsSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { prepareSynthetic } from "../support/default-model.ts";
@@ -27,6 +27,8 @@ export interface Peer {
   readonly needs?: string;
   command(port: number): readonly string[];
   readonly cwd: string;
+  /** Done right before it is started. */
+  prepare?(): Promise<void>;
   environment(port: number): Readonly<Record<string, string>>;
 }
 
@@ -34,8 +36,14 @@ const startTimeoutMs = 120_000;
 const pollMs = 20;
 const peersFolder = join(repositoryRoot, "test/bench/peers");
 
-/** Where install.sh puts what the peers need, unless told. */
-export const defaultPeersDir = join(tmpdir(), "imagesvc-bench-peers");
+/** Where install.sh puts what the peers need: another folder for other versions. */
+export async function peersDir(): Promise<string> {
+  const hash = new Bun.CryptoHasher("sha256");
+  for (const path of ["sentence-transformers/requirements.txt", "transformers-js/package.json"]) {
+    hash.update(await Bun.file(join(peersFolder, path)).bytes());
+  }
+  return join(tmpdir(), `imagesvc-bench-peers-${hash.digest("hex").slice(0, 8)}`);
+}
 
 /**
  * Every server of the comparison, the service first.
@@ -115,6 +123,9 @@ function transformersJs(installed: string, folders: ModelFolders): Peer {
       String(port),
     ],
     cwd: join(installed, "node"),
+    // Node looks for packages beside the file that names them.
+    prepare: () =>
+      copyFile(join(peersFolder, "transformers-js/server.mjs"), join(installed, "node/server.mjs")),
     environment: () => ({}),
   };
 }
@@ -138,6 +149,7 @@ export async function installPeers(installed: string): Promise<void> {
  * @throws Error with its log when there is none in time.
  */
 export async function startPeer(peer: Peer, photo: Uint8Array): Promise<PeerServer> {
+  await peer.prepare?.();
   const { url, port } = freeAddress();
   const folder = await mkdtemp(join(tmpdir(), "imagesvc-bench-peer-"));
   const log = join(folder, "log");
@@ -147,8 +159,12 @@ export async function startPeer(peer: Peer, photo: Uint8Array): Promise<PeerServ
     env: peer.environment(port),
     stdio: ["ignore", Bun.file(log), Bun.file(log)],
   });
+  const killIt = () => child.kill("SIGTERM");
+  // A figure that is interrupted leaves no server behind.
+  process.on("exit", killIt);
   const dispose = async () => {
-    child.kill("SIGTERM");
+    process.off("exit", killIt);
+    killIt();
     await child.exited;
     await rm(folder, { recursive: true, force: true });
   };

@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { cosineSimilarity } from "../../src/vector/similarity.ts";
 import { type Observed, startLoad } from "./load.ts";
 import {
-  defaultPeersDir,
   describePeers,
   installPeers,
   isInstalled,
   type PeerServer,
+  peersDir,
   startPeer,
 } from "./peer-servers.ts";
 import { createPhotos, photoSize } from "./photo.ts";
@@ -45,8 +45,9 @@ export async function* peers({ rounds }: PeersOptions): AsyncGenerator<string> {
   await using servers = new AsyncDisposableStack();
   servers.defer(() => rm(scratch, { recursive: true, force: true }));
   const nextPhoto = await createPhotos();
-  const described = await describePeers(defaultPeersDir, scratch);
-  if (!described.every(isInstalled)) await installPeers(defaultPeersDir);
+  const installed = await peersDir();
+  const described = await describePeers(installed, scratch);
+  if (!described.every(isInstalled)) await installPeers(installed);
   const started: PeerServer[] = [];
   for (const peer of described) {
     started.push(servers.use(await startPeer(peer, nextPhoto())));

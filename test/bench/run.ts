@@ -9,6 +9,7 @@ import { fairness } from "./fairness.ts";
 import { flameGraph } from "./flame-graph.ts";
 import { floatText } from "./float-text.ts";
 import { growth } from "./growth.ts";
+import { hardware } from "./hardware.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { largePhotos } from "./large-photos.ts";
 import { latency } from "./latency.ts";
@@ -47,6 +48,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["latency", latency],
   ["texts", texts],
   ["fairness", fairness],
+  ["hardware", hardware],
   ["preprocess", preprocess],
   ["shrink-on-load", shrinkOnLoad],
   ["event-loop", eventLoop],
@@ -121,6 +123,7 @@ function known(): string {
 }
 
 if (import.meta.main) {
+  for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {

@@ -12,6 +12,6 @@ python3 -m venv "$folder/python"
 "$folder/python/bin/pip" install --quiet --no-cache-dir --disable-pip-version-check \
   --requirement "$here/sentence-transformers/requirements.txt"
 
-cp "$here/transformers-js/package.json" "$here/transformers-js/server.mjs" "$folder/node/"
+cp "$here/transformers-js/package.json" "$folder/node/"
 # onnxruntime's script would fetch libraries for graphics cards; sharp's and its own for the CPU come in the packages.
 (cd "$folder/node" && npm install --no-fund --no-audit --silent --ignore-scripts)

@@ -15,7 +15,6 @@ Bun.serve({
   hostname: "127.0.0.1",
   port: Number(port),
   routes: {
-    "/livez": () => Response.json({ status: "alive" }),
     "/vectorize-image-upload": {
       POST: async (request) => {
         const file = (await request.formData()).get("file");

@@ -16,11 +16,6 @@ app = FastAPI()
 model = SentenceTransformer(os.environ["MODEL"], device="cpu")
 
 
-@app.get("/livez")
-async def livez():
-    return {"status": "alive"}
-
-
 @app.post("/vectorize-image-upload")
 async def vectorize_image_upload(file: UploadFile = File(...)):
     image = Image.open(io.BytesIO(await file.read()))

@@ -20,10 +20,6 @@ const [processor, model] = await Promise.all([
 const app = express();
 const upload = multer();
 
-app.get("/livez", (_request, response) => {
-  response.json({ status: "alive" });
-});
-
 app.post("/vectorize-image-upload", upload.single("file"), async (request, response) => {
   const image = await RawImage.fromBlob(new Blob([request.file.buffer]));
   const { image_embeds } = await model(await processor(image));
