@@ -10,6 +10,7 @@ import { livez } from "./livez.ts";
 import { memory } from "./memory.ts";
 import { overload } from "./overload.ts";
 import { preprocess } from "./preprocess.ts";
+import { shapes } from "./shapes.ts";
 import { soak } from "./soak.ts";
 import { start } from "./start.ts";
 import { texts } from "./texts.ts";
@@ -30,6 +31,7 @@ const figures = new Map<string, Figure>([
   ["throughput", throughput],
   ["latency", latency],
   ["texts", texts],
+  ["shapes", shapes],
   ["preprocess", preprocess],
   ["event-loop", eventLoop],
   ["livez", livez],
