@@ -36,6 +36,8 @@ export async function* latency(): AsyncGenerator<string> {
     yield `onnxruntime, ${reference.shape} threads, one image: ${withTail(inferenceMs, 1)}`;
   }
   yield `service: ${withTail(tookMs, 1)}`;
+  const limitMs = 1.2 * median(references[0]?.tookMs ?? []) + 3;
+  yield `wanted: p50 at most 1.2 × that of all cores, and 3 ms: ${limitMs.toFixed(1)}`;
   const stages = [...stagesOf(answers)].map(([name, ms]) => `${name} ${median(ms).toFixed(1)}`);
   yield `of which by stage, median: ${stages.join(", ")}`;
 }
