@@ -116,7 +116,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
   function dispatch(isAlone = false): void {
     const textSeats = seats.filter((seat) => !seat.isLost()).slice(0, textWorkers);
     for (const seat of seats.filter((one) => one.isFree())) {
-      const jobs = queue.take(seat.isWarm(), textSeats.includes(seat));
+      const jobs = queue.take(seat.isWarm(), textSeats.includes(seat) ? textSeats.length : 0);
       const terms = { decode, isAlone: isAlone && seat.isWide() };
       const onLost = () => refuse(jobs);
       if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs, terms), onLost);

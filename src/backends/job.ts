@@ -90,15 +90,19 @@ export interface JobQueue {
   /**
    * Takes the first job that can be done, and with something to embed the next ones of its kind. Where a
    * worker takes both, images and texts take turns.
+   *
+   * @param textWorkers how many workers take texts, if the one that asks does; 0 if it does not. A batch of texts
+   *   that exceeds one of images is its share of those that wait: whoever took them all would leave the next
+   *   worker with the first text that comes, which alone takes a third as long as eight.
    */
-  take(isWarm: boolean, takesTexts: boolean): readonly Job[];
+  take(isWarm: boolean, textWorkers: number): readonly Job[];
   /** @returns whether the job was still waiting. */
   remove(job: Job): boolean;
   /** Leaves nobody waiting. */
   clear(): readonly Job[];
 }
 
-/** Makes an empty queue. @param maxBatch most of each kind that are taken together. */
+/** Makes an empty queue. @param maxBatch most of each kind that are taken together, texts as many as images or more. */
 export function createJobQueue(maxBatch: Readonly<Record<InputKind, number>>): JobQueue {
   const lines = { image: createLine(), text: createLine() };
   const lineOf = ({ kind }: Job) => (kind === "embed-text" ? lines.text : lines.image);
@@ -109,10 +113,12 @@ export function createJobQueue(maxBatch: Readonly<Record<InputKind, number>>): J
     size: (kind) => (kind ? lines[kind].size() : lines.image.size() + lines.text.size()),
     preview: (kind, inputs) => lines[kind].preview(inputs),
     add: (job) => lineOf(job).add(job),
-    take: (isWarm, takesTexts) => {
+    take: (isWarm, textWorkers) => {
       const can = ({ kind }: Job) => isWarm || kind === "prepare";
-      const takeFrom = (kind: InputKind) => lines[kind].take(can, maxBatch[kind]);
-      if (!takesTexts) return takeFrom("image");
+      const share = Math.max(maxBatch.image, Math.ceil(lines.text.size() / textWorkers));
+      const most = { image: maxBatch.image, text: Math.min(maxBatch.text, share) };
+      const takeFrom = (kind: InputKind) => lines[kind].take(can, most[kind]);
+      if (textWorkers === 0) return takeFrom("image");
       const second = first === "image" ? "text" : "image";
       const jobs = takeFrom(first);
       if (jobs.length === 0) return takeFrom(second);

@@ -20,6 +20,7 @@ import { overload } from "./overload.ts";
 import { peers } from "./peers.ts";
 import { preprocess } from "./preprocess.ts";
 import { asMarkdown, findingsOf, withFigure } from "./report.ts";
+import { shapes } from "./shapes.ts";
 import { shrinkOnLoad } from "./shrink-on-load.ts";
 import { soak } from "./soak.ts";
 import { start } from "./start.ts";
@@ -49,6 +50,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["texts", texts],
   ["fairness", fairness],
   ["hardware", hardware],
+  ["shapes", shapes],
   ["preprocess", preprocess],
   ["shrink-on-load", shrinkOnLoad],
   ["event-loop", eventLoop],

@@ -13,14 +13,14 @@ const roundMs = 3_000;
 const warmUpMs = 1_500;
 const batches = [8, 16];
 
-/** Short ones of several lengths, as people search for. */
+/** Short ones, as people search for. */
 const captions = [
-  "a dog",
+  "a dog on a beach",
   "two dogs in the snow",
   "sunset over the sea",
-  "a child who blows out the candles of a birthday cake",
-  "red bicycle",
-  "people at a long table in a garden, seen from above",
+  "child with a birthday cake",
+  "a red bicycle",
+  "people at a long table in a garden",
   "a cat asleep on a keyboard",
   "an old church beside a river",
 ];
