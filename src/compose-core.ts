@@ -140,9 +140,10 @@ function composeHostedModel(config: Config, surroundings: Surroundings, batcher:
 
 /** The local model's weights: from this host where they are here, else from the hub. */
 function composeWeights(config: Config, { folders, hubCaches }: Surroundings) {
-  const { CLIP_MODEL: id } = config;
+  const { CLIP_MODEL: id, CLIP_PRECISION: precision } = config;
   if (config.CLIP_WEIGHTS === "synthetic") {
-    return createSyntheticSupply(folders.models, id, catalog[id].architecture);
+    const { architecture } = catalog[id];
+    return createSyntheticSupply(folders.models, id, architecture, precision);
   }
   const hub = createHub({
     endpoint: config.HF_ENDPOINT,
@@ -150,5 +151,6 @@ function composeWeights(config: Config, { folders, hubCaches }: Surroundings) {
     isOffline: config.HF_HUB_OFFLINE,
     proxy: proxyOf(config),
   });
-  return createWeightsSupply(installedModel(folders.models, hubCaches, id, catalog[id]), hub);
+  const model = installedModel(folders.models, hubCaches, id, catalog[id]);
+  return createWeightsSupply(model, hub, precision);
 }
