@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { dependencies, version } from "../../package.json" with { type: "json" };
 import { cache } from "./cache.ts";
 import { eventLoop } from "./event-loop.ts";
+import { graph } from "./graph.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
 import { livez } from "./livez.ts";
@@ -29,6 +30,7 @@ const figures = new Map<string, Figure>([
   ["throughput", throughput],
   ["latency", latency],
   ["preprocess", preprocess],
+  ["graph", graph],
   ["event-loop", eventLoop],
   ["livez", livez],
   ["upload-memory", uploadMemory],
