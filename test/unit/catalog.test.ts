@@ -99,3 +99,10 @@ function graphsOf(architecture: ClipArchitecture): string {
   }
   return hash.digest("hex");
 }
+
+test("the int8 image tower's graph is the one of its version: if it must change, raise `INT8_VERSION` too", () => {
+  const tower = imageTower(catalog["clip-ViT-B-32"].architecture, "int8");
+  expect(createHash("sha256").update(encodeModel(tower, "data")).digest("hex")).toBe(
+    "cb5f9f3b119fdce0a002c6726372e2a7e2181fc1ae0dfd00a682cda8a9b99e93",
+  );
+});
