@@ -177,9 +177,10 @@ function composeHostedModel(
 
 /** The local model's weights: from this host where they are here, else from the hub. */
 function composeWeights(config: Config, { folders, hubCaches }: Surroundings) {
-  const { CLIP_MODEL: id } = config;
+  const { CLIP_MODEL: id, CLIP_PRECISION: precision } = config;
   if (config.CLIP_WEIGHTS === "synthetic") {
-    return createSyntheticSupply(folders.models, id, catalog[id].architecture);
+    const { architecture } = catalog[id];
+    return createSyntheticSupply(folders.models, id, architecture, precision);
   }
   const hub = createHub({
     endpoint: config.HF_ENDPOINT,
@@ -187,7 +188,8 @@ function composeWeights(config: Config, { folders, hubCaches }: Surroundings) {
     isOffline: config.HF_HUB_OFFLINE,
     proxy: proxyOf(config),
   });
-  return createWeightsSupply(installedModel(folders.models, hubCaches, id, catalog[id]), hub);
+  const model = installedModel(folders.models, hubCaches, id, catalog[id]);
+  return createWeightsSupply(model, hub, precision);
 }
 
 /** Knows the vectors that were made before, unless CACHE_MAX_BYTES says that none are kept. */

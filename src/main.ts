@@ -165,9 +165,10 @@ function verifyTools(call: CommandCall): VerifyTools {
   const here = surround(call, { onWorkerLost: () => {} });
   here.prepareThreads();
   return {
-    compose: (id) => (given) => {
+    compose: (id, precision) => (given) => {
       const model = isLocalModelId(id) ? { CLIP_MODEL: id } : {};
-      return composeCore({ ...call.config, ...model }, { ...here, ...given });
+      const config = { ...call.config, ...model, CLIP_PRECISION: precision };
+      return composeCore(config, { ...here, ...given });
     },
     createWorker: () => createWorker(workerFiles),
   };

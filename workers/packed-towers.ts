@@ -18,7 +18,7 @@ import {
   packedState,
   thisPackingHost,
 } from "../src/models/packed.ts";
-import { type ModelFiles, modelFilesIn } from "../src/models/prepared.ts";
+import { type ModelFiles, modelFilesIn, type TowerFiles } from "../src/models/prepared.ts";
 import { trimHeap } from "../src/native/heap.ts";
 import { syncFolder } from "../src/native/sync-folder.ts";
 import { type GoOn, lockModel } from "./model-lock.ts";
@@ -27,15 +27,18 @@ import { packImageTower, packTextTower } from "./pack-tower.ts";
 /** What is to be packed. */
 export interface Unpacked {
   /** Towers whose bytes are what they should be. */
-  readonly towers: ModelFiles;
+  readonly towers: TowerFiles;
   readonly architecture: ClipArchitecture;
   /** Beside which the model's lock lies. */
   readonly folder: string;
 }
 
+/** What was packed of one folder: of an int8 image tower's, no text tower. */
+export type PackedFiles = Pick<ModelFiles, "imageTower"> & Partial<ModelFiles>;
+
 /** Packed towers; or one sentence about why there are none, and what that costs; or about why the model is broken. */
 export type PackedOutcome =
-  | { readonly packed: ModelFiles }
+  | { readonly packed: PackedFiles }
   | { readonly warning: string }
   | { readonly unavailable: string };
 
@@ -52,17 +55,23 @@ export async function obtainPacked(
 ): Promise<PackedOutcome> {
   try {
     const folder = await packedFolder(unpacked.towers, host ?? (await thisPackingHost()));
-    if (await isReady(folder, goOn)) return { packed: modelFilesIn(folder) };
+    const packed = packedFilesOf(unpacked.towers, folder);
+    if (await isReady(folder, goOn)) return { packed };
     await using _lock = await lockModel(unpacked.folder, goOn);
     // Whoever had the lock may have done it.
     const isMade = (await packedState(folder)) === "complete";
-    return isMade ? { packed: modelFilesIn(folder) } : await make(folder, unpacked, goOn);
+    return isMade ? { packed } : await make(folder, unpacked, goOn);
   } catch (error) {
     goOn();
     // Each tower is run before it is packed, and one that gives no vectors will not do so for a worker.
     if (error instanceof Problem) return { unavailable: error.message };
     return withoutPacked(unpacked, modelsFolderFault(error) ?? `${messageOf(error)}.`);
   }
+}
+
+function packedFilesOf(towers: TowerFiles, folder: string): PackedFiles {
+  const { imageTower, textTower } = modelFilesIn(folder);
+  return "textTower" in towers ? { imageTower, textTower } : { imageTower };
 }
 
 /** Whether they are those that were made: they look so, or their bytes say so. */
@@ -90,15 +99,17 @@ async function make(folder: string, unpacked: Unpacked, goOn: GoOn): Promise<Pac
   if (lack !== undefined) return await withoutPacked(unpacked, `${lack}.`);
   const temporary = `${folder}.tmp`;
   await mkdir(temporary);
+  const { towers, architecture } = unpacked;
   try {
-    const { towers, architecture } = unpacked;
     const to = modelFilesIn(temporary);
     await packImageTower(towers.imageTower, to.imageTower, architecture, goOn);
-    await packTextTower(towers.textTower, to.textTower, architecture, goOn);
+    if ("textTower" in towers) {
+      await packTextTower(towers.textTower, to.textTower, architecture, goOn);
+    }
     await settle(temporary, goOn);
     await rename(temporary, folder);
     await syncFolder(parent);
-    return { packed: modelFilesIn(folder) };
+    return { packed: packedFilesOf(towers, folder) };
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw error;
@@ -131,8 +142,9 @@ async function removePacked(folder: string): Promise<void> {
 }
 
 /** At most: every weight as it is, and once more as it is packed. */
-async function bytesToPack({ imageTower, textTower }: ModelFiles): Promise<number> {
-  return 2 * ((await bytesOf(imageTower)) + (await bytesOf(textTower)));
+async function bytesToPack(towers: TowerFiles): Promise<number> {
+  const ofText = "textTower" in towers ? await bytesOf(towers.textTower) : 0;
+  return 2 * ((await bytesOf(towers.imageTower)) + ofText);
 }
 
 async function withoutPacked(

@@ -1,6 +1,6 @@
 /** Sees to it that a model's towers are there: unchanged since they were made or checked, or made anew. */
 import { mkdir, readdir, rm } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import type { ModelToWrite, TowerSource, WrittenModel } from "../src/backends/protocol.ts";
 import { codeOf } from "../src/errors.ts";
 import {
@@ -15,7 +15,7 @@ import { spaceLack } from "../src/models/disk-space.ts";
 import type { ClipArchitecture } from "../src/models/onnx/architecture.ts";
 import type { TensorSource } from "../src/models/onnx/tensor-source.ts";
 import type { PackingHost } from "../src/models/packed.ts";
-import { type ModelFiles, modelFilesIn } from "../src/models/prepared.ts";
+import { int8FilesOf, modelFilesIn, type TowerFiles } from "../src/models/prepared.ts";
 import {
   bytesToWrite,
   graphDigests,
@@ -28,7 +28,7 @@ import {
 import { accessFile, parseSafetensors } from "../src/models/safetensors.ts";
 import { seededTensors } from "../src/models/seeded-tensors.ts";
 import { type GoOn, lockModel } from "./model-lock.ts";
-import { obtainPacked } from "./packed-towers.ts";
+import { obtainPacked, type PackedFiles } from "./packed-towers.ts";
 import { checkExport } from "./published-export.ts";
 import { runTowers } from "./run-towers.ts";
 import { writeModel } from "./write-model.ts";
@@ -47,37 +47,85 @@ type TensorOrigin = Exclude<TowerSource, { kind: "onnx" }>;
  *   half-written stays.
  */
 export async function prepareModel(
-  { folder, from }: ModelToWrite,
+  { folder, from, int8 }: ModelToWrite,
   stop?: Int32Array<SharedArrayBuffer>,
   host?: PackingHost,
 ): Promise<WrittenModel> {
   const goOn = () => {
     if (stop !== undefined && Atomics.load(stop, 0) !== 0) throw new Error("it was stopped");
   };
-  const made = await obtainTowers(folder, from, goOn);
+  const made = await obtainAll(folder, from, modelFilesIn(folder), goOn, host);
   if ("unavailable" in made) return made;
-  const { imageTower, textTower } = made;
+  const { textTower } = made;
+  if (textTower === undefined) throw new Error("a model without its text tower");
+  if (int8 === undefined) return joined(made, made, textTower);
+  const files = int8FilesOf(folder, int8);
+  const image = await obtainAll(dirname(files.imageTower), from, files, goOn, host);
+  if ("unavailable" in image) return image;
+  return joined(image, made, textTower);
+}
+
+/** Towers that were made ready, and the same packed. */
+type Obtained = PackedFiles & { readonly packed?: PackedFiles; readonly warning?: string };
+type Lack = Extract<WrittenModel, { unavailable: string }>;
+
+/** One's image tower and the other's text tower. */
+function joined(image: Obtained, text: Obtained, textTower: string): WrittenModel {
+  const { imageTower } = image;
+  const packedText = text.packed?.textTower;
+  const warning = [...new Set([text.warning, image.warning])].filter(Boolean).join(" ");
+  return {
+    imageTower,
+    textTower,
+    ...(image.packed !== undefined && packedText !== undefined
+      ? { packed: { imageTower: image.packed.imageTower, textTower: packedText } }
+      : {}),
+    ...(warning === "" ? {} : { warning }),
+  };
+}
+
+/** Makes what one folder holds ready, and packs it. */
+async function obtainAll(
+  folder: string,
+  from: TowerSource,
+  files: TowerFiles,
+  goOn: GoOn,
+  host: PackingHost | undefined,
+): Promise<Obtained | Lack> {
+  const made = await obtainTowers(folder, from, files, goOn);
+  if ("unavailable" in made) return made;
   const { architecture } = from;
-  const towers = { imageTower, textTower };
+  const { warning, ...towers } = made;
   const outcome = await obtainPacked({ towers, architecture, folder }, goOn, host);
   if ("packed" in outcome) return { ...made, ...outcome };
   if ("unavailable" in outcome) return outcome;
   // What is packed has run, and so has a published pair.
   const fault = from.kind === "onnx" ? undefined : await faultOf(towers, architecture);
   if (fault !== undefined) return { unavailable: fault };
-  return { ...made, warning: [made.warning, outcome.warning].filter(Boolean).join(" ") };
+  return { ...made, warning: [warning, outcome.warning].filter(Boolean).join(" ") };
 }
 
+/** Towers of one folder; or one sentence about why there are none. */
+type ReadyTowers = (TowerFiles & { readonly warning?: string }) | Lack;
+
 /** Of towers that could not be packed: what onnxruntime itself cannot open, a worker tells that warms up. */
-async function faultOf(towers: ModelFiles, architecture: ClipArchitecture) {
+async function faultOf(towers: TowerFiles, architecture: ClipArchitecture) {
   const run = await runTowers(towers, architecture).catch(() => undefined);
   return run !== undefined && "fault" in run ? run.fault : undefined;
 }
 
-async function obtainTowers(folder: string, from: TowerSource, goOn: GoOn): Promise<WrittenModel> {
-  if (from.kind === "onnx") return await checkExport(folder, from);
+async function obtainTowers(
+  folder: string,
+  from: TowerSource,
+  files: TowerFiles,
+  goOn: GoOn,
+): Promise<ReadyTowers> {
+  if (from.kind === "onnx") {
+    if ("arithmetic" in files) throw new Error("int8 from a published pair");
+    return await checkExport(folder, from);
+  }
   try {
-    return await prepareTowers(folder, from, goOn);
+    return await prepareTowers(folder, files, from, goOn);
   } catch (error) {
     if (!["ENOSPC", "EDQUOT"].includes(codeOf(error))) throw error;
     return noSpace("the disk of MODELS_DIR is full: free space");
@@ -86,10 +134,10 @@ async function obtainTowers(folder: string, from: TowerSource, goOn: GoOn): Prom
 
 async function prepareTowers(
   folder: string,
+  files: TowerFiles,
   from: TensorOrigin,
   goOn: GoOn,
-): Promise<WrittenModel> {
-  const files = modelFilesIn(folder);
+): Promise<ReadyTowers> {
   if (await isReady(folder, files, from, goOn)) {
     return await withWarning(folder, files, from, goOn);
   }
@@ -108,11 +156,11 @@ async function prepareTowers(
   return files;
 }
 
-function noSpace(why: string): WrittenModel {
+function noSpace(why: string): Lack {
   return { unavailable: `The model could not be written: ${why}.`, mayPass: true };
 }
 
-function stateOf(files: ModelFiles, from: TensorOrigin): Promise<PreparedState> {
+function stateOf(files: TowerFiles, from: TensorOrigin): Promise<PreparedState> {
   return preparedState(files, from.architecture, digestOf(from));
 }
 
@@ -123,7 +171,7 @@ function digestOf(from: TensorOrigin): string | undefined {
 /** Whether the towers are those that were made: they look so, or their bytes say so. */
 async function isReady(
   folder: string,
-  files: ModelFiles,
+  files: TowerFiles,
   from: TensorOrigin,
   goOn: GoOn,
 ): Promise<boolean> {
@@ -152,10 +200,10 @@ async function checkAll(paths: readonly string[], goOn: GoOn): Promise<CheckedFi
 /** Says when the weights beside a model that is ready have become others: they are not what is served. */
 async function withWarning(
   folder: string,
-  files: ModelFiles,
+  files: TowerFiles,
   from: TensorOrigin,
   goOn: GoOn,
-): Promise<WrittenModel> {
+): Promise<ReadyTowers> {
   if (from.kind !== "weights" || from.path === undefined) return files;
   const record = await readCheckedFiles(folder);
   if (await looksUnchanged(from.path, record[weightsEntry])) return files;
@@ -170,13 +218,15 @@ async function withWarning(
   return files;
 }
 
-function whyNone({ imageTower }: ModelFiles): string {
-  return `The weights are not on this host, nor an unchanged ${basename(imageTower)} that was made from them.`;
+function whyNone(files: TowerFiles): string {
+  const tower = basename(files.imageTower);
+  const which = "arithmetic" in files ? `${tower} in int8` : tower;
+  return `The weights are not on this host, nor an unchanged ${which} that was made from them.`;
 }
 
-/** Writes both towers, once the weights are known to be the right ones. */
+/** Writes the towers, once the weights are known to be the right ones. */
 async function write(
-  files: ModelFiles,
+  files: TowerFiles,
   from: TensorOrigin,
   goOn: GoOn,
 ): Promise<{ readonly weights: CheckedFiles } | { readonly unavailable: string }> {

@@ -1,8 +1,8 @@
-/** Whether both towers of a model run, on the simplest input there is. */
+/** Whether the towers of a model run, on the simplest input there is. */
 
 import { Problem } from "../src/errors.ts";
 import type { ClipArchitecture } from "../src/models/onnx/architecture.ts";
-import type { ModelFiles } from "../src/models/prepared.ts";
+import type { TowerFiles } from "../src/models/prepared.ts";
 import { trimHeap } from "../src/native/heap.ts";
 import { createSession, createTextSession } from "./session.ts";
 
@@ -15,7 +15,7 @@ export type TowersRun = { readonly imageVector: Float32Array } | { readonly faul
  * @throws Error of onnxruntime, or of the file system.
  */
 export async function runTowers(
-  towers: ModelFiles,
+  towers: TowerFiles,
   { dimensions, vision, text }: ClipArchitecture,
 ): Promise<TowersRun> {
   const { side } = vision;
@@ -24,6 +24,7 @@ export async function runTowers(
     const imageVector = await image
       .run(new Float32Array(3 * side * side), 1)
       .finally(image.release);
+    if (!("textTower" in towers)) return { imageVector };
     const texts = await createTextSession({ ...towers, dimensions, threads: 1 });
     await texts.run(BigInt64Array.of(BigInt(text.endToken)), 1, 1).finally(texts.release);
     return { imageVector };

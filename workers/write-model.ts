@@ -4,15 +4,14 @@ import { basename, dirname } from "node:path";
 import type { ClipArchitecture } from "../src/models/onnx/architecture.ts";
 import { placeWeights } from "../src/models/onnx/external-data.ts";
 import type { Graph } from "../src/models/onnx/graph.ts";
-import { imageTower } from "../src/models/onnx/image-tower.ts";
 import { encodeModel } from "../src/models/onnx/model-proto.ts";
 import type { TensorSource } from "../src/models/onnx/tensor-source.ts";
-import { textTower } from "../src/models/onnx/text-tower.ts";
-import type { ModelFiles } from "../src/models/prepared.ts";
+import type { TowerFiles } from "../src/models/prepared.ts";
+import { towersOf } from "../src/models/prepared-check.ts";
 import { syncFolder } from "../src/native/sync-folder.ts";
 
 /**
- * Writes both towers around the tensors of one source, one tensor in memory at a time. What is there is
+ * Writes the towers of a folder around the tensors of one source, one tensor in memory at a time. What is there is
  * replaced, file by file, so that whoever has it open goes on with it.
  *
  * @param files paths in folders that exist.
@@ -20,12 +19,13 @@ import { syncFolder } from "../src/native/sync-folder.ts";
  *   under a final name.
  */
 export async function writeModel(
-  files: ModelFiles,
+  files: TowerFiles,
   architecture: ClipArchitecture,
   tensors: TensorSource,
 ): Promise<void> {
-  await writeTower(files.imageTower, imageTower(architecture), tensors);
-  await writeTower(files.textTower, textTower(architecture), tensors);
+  for (const [path, graph] of towersOf(files, architecture)) {
+    await writeTower(path, graph, tensors);
+  }
 }
 
 async function writeTower(path: string, graph: Graph, tensors: TensorSource): Promise<void> {
@@ -72,6 +72,6 @@ async function writeWhole(path: string, fill: (write: Write) => Promise<void>): 
   }
 }
 
-function asBytes(values: Float32Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+function asBytes(values: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 }

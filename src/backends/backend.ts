@@ -123,6 +123,8 @@ export interface ImageBackend extends Backend {
 
 /** A model of texts, whose vectors can be compared with those of its images. */
 export interface TextBackend extends Backend {
+  /** What names exactly what embeds texts, where it is another than what embeds images: fp32 beside int8. */
+  readonly textId?: string;
   /**
    * Embeds one text.
    *

@@ -2,6 +2,7 @@
 import { basename } from "node:path";
 import { messageOf, Problem, stackOf } from "../errors.ts";
 import { modelsFolderFault } from "../models/folder-fault.ts";
+import { int8Folder } from "../models/prepared.ts";
 import type { BackendOutcome, BackendState, ImageBackend, TextBackend } from "./backend.ts";
 import type { Batcher } from "./batcher.ts";
 import { type ClipFilesOptions, obtainClipFiles, type WrittenFiles } from "./clip-files.ts";
@@ -46,7 +47,7 @@ export interface ClipBackend extends ImageBackend, TextBackend {
 /** Makes the backend; nothing is loaded before `load`. */
 export function createClip(options: ClipOptions): ClipBackend {
   const { batcher, dimensions, id, input, log, threadsPerWorker: threads, weights } = options;
-  const { exactId } = weights;
+  const { exactId, textId } = weights;
   const state = createClipState(options.clock);
   let textModel: ClipTextModelFile | undefined;
   let fingerprint: string | undefined;
@@ -97,6 +98,7 @@ export function createClip(options: ClipOptions): ClipBackend {
   return {
     id,
     exactId,
+    textId,
     dimensions,
     load,
     fingerprint: () => fingerprint,
@@ -122,7 +124,7 @@ export function createClip(options: ClipOptions): ClipBackend {
       const { outcome, queueMs } = await embedded.catch(tellTextFailure);
       state.noteText();
       const { vector, truncated, tokens, inferMs: infer } = outcome;
-      return { model: exactId, vector, truncated, tokens, timings: { queue: queueMs, infer } };
+      return { model: textId, vector, truncated, tokens, timings: { queue: queueMs, infer } };
     },
   };
 }
@@ -131,9 +133,11 @@ export function createClip(options: ClipOptions): ClipBackend {
 const PIXELS_VERSION = 1;
 
 /** The folder's name has the version of what is made from the weights. */
-function fingerprintOf(exactId: string, input: PixelInput, { folder, from }: ModelToWrite): string {
+function fingerprintOf(exactId: string, input: PixelInput, model: ModelToWrite): string {
   const { side, mean, std } = input;
-  const made = `${basename(folder)} ${digestOf(from)}`;
+  const { folder, from, int8 } = model;
+  const image = int8 === undefined ? folder : int8Folder(folder, int8);
+  const made = `${basename(image)} ${digestOf(from)}`;
   return `${exactId} ${made} ${side} ${mean.join()} ${std.join()} ${PIXELS_VERSION}`;
 }
 

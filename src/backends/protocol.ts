@@ -9,6 +9,7 @@ import type { ImageFormat } from "../image/signature.ts";
 import type { Normalization } from "../image/tensor.ts";
 import type { FileFacts } from "../models/checked-files.ts";
 import type { ClipArchitecture } from "../models/onnx/architecture.ts";
+import type { Int8Arithmetic } from "../models/onnx/arithmetic.ts";
 import type { ModelFiles } from "../models/prepared.ts";
 import type { JsonRules } from "../text/json-body.ts";
 
@@ -66,6 +67,8 @@ export interface ModelToWrite {
   /** Folder of its towers, and of the record that says that they are unchanged. */
   readonly folder: string;
   readonly from: TowerSource;
+  /** Present where the image tower is to run in this arithmetic: it lies in a folder of its own beside that one. */
+  readonly int8?: Int8Arithmetic;
 }
 
 /** What a model's two towers come from. */
@@ -85,7 +88,7 @@ export type TowerSource = { readonly architecture: ClipArchitecture } & (
 /** The ONNX files of both towers, or one sentence about why there are none. */
 export type WrittenModel =
   | (ModelFiles & {
-      /** The same towers, packed for this host; undefined where that could not be done. */
+      /** The same towers, packed for this host; absent where that could not be done. */
       readonly packed?: ModelFiles;
       /** One sentence or two about what somebody should know. */
       readonly warning?: string;

@@ -36,6 +36,7 @@ export interface Command {
 /** What every command that loads a model obeys: it may have to download the weights. */
 const workerSettings = [
   "CLIP_WEIGHTS",
+  "CLIP_PRECISION",
   "CLIP_MODEL",
   "EXIF_ORIENTATION",
   "MODELS_DIR",
@@ -85,6 +86,7 @@ const hubSettings = [
 /** What every command that brings weights here obeys: the model that runs is written from them by a worker. */
 const fetchSettings = [
   ...hubSettings,
+  "CLIP_PRECISION",
   "CACHE_DIR",
   "NATIVE_DIR",
 ] as const satisfies readonly SettingName[];

@@ -5,6 +5,7 @@ import { messageOf } from "../errors.ts";
 import { modelsFolderFault } from "../models/folder-fault.ts";
 import { exactIdOf, type InstalledModel, servedWeights } from "../models/installed-model.ts";
 import { packedStateOf } from "../models/packed.ts";
+import { int8FilesOf, type TowerFiles } from "../models/prepared.ts";
 import { preparedState } from "../models/prepared-check.ts";
 import { findTowers } from "../models/weights-supply.ts";
 import type { CommandCall } from "./command-call.ts";
@@ -12,7 +13,7 @@ import type { CommandCall } from "./command-call.ts";
 /** Starts a worker that holds no model. @throws Error with one sentence where native libraries cannot be loaded. */
 export type StartWorker = () => Worker;
 
-type Call = Pick<CommandCall, "interrupted" | "tell">;
+type Call = Pick<CommandCall, "config" | "interrupted" | "tell">;
 
 /**
  * Writes what a start of the service would write from the weights that it serves, unless it is here: with the
@@ -26,7 +27,7 @@ export async function writeServedModel(
   model: InstalledModel,
   startWorker: StartWorker,
 ): Promise<number> {
-  const found = await findTowers(model);
+  const found = await findTowers(model, call.config.CLIP_PRECISION);
   if ("unavailable" in found) return fail(call, model, found.unavailable);
   if (await isWritten(model, found)) return succeed(call, model, found);
   const worker = await openWorker(call, startWorker);
@@ -48,12 +49,20 @@ export async function writeServedModel(
 }
 
 /** Whether all that a start would make is here: the towers, unless a published pair is served, and the packed ones. */
-async function isWritten(model: InstalledModel, { from }: ModelToWrite): Promise<boolean> {
+async function isWritten(
+  model: InstalledModel,
+  { folder, from, int8 }: ModelToWrite,
+): Promise<boolean> {
   if (from.kind === "onnx") return (await packedStateOf(from.files)) === "complete";
   const weights = servedWeights(model);
   if (weights === undefined) return false;
-  const state = await preparedState(weights.files, model.architecture, weights.sha256);
-  return state === "complete" && (await packedStateOf(weights.files)) === "complete";
+  const all: TowerFiles[] = [weights.files];
+  if (int8 !== undefined) all.push(int8FilesOf(folder, int8));
+  for (const files of all) {
+    const state = await preparedState(files, model.architecture, weights.sha256);
+    if (state !== "complete" || (await packedStateOf(files)) !== "complete") return false;
+  }
+  return true;
 }
 
 /** Undefined after it was said that no worker runs on this host. */

@@ -6,7 +6,12 @@ import { proxyOf } from "../config.ts";
 import { catalog, type Models } from "../models/catalog.ts";
 import { goldenPictures } from "../models/golden-inputs.ts";
 import { obtainPicture } from "../models/golden-pictures.ts";
-import { findServedWeights, hasExport, type InstalledModel } from "../models/installed-model.ts";
+import {
+  findServedWeights,
+  hasExport,
+  type InstalledModel,
+  type Precision,
+} from "../models/installed-model.ts";
 import { parseFetchAllow } from "../net/fetch-allow.ts";
 import { bypassesProxy } from "../net/no-proxy.ts";
 import { isFolder } from "../sources/folder.ts";
@@ -18,13 +23,14 @@ import { chosenModel } from "./local-models.ts";
 import { type Check, leftOut } from "./verify/check.ts";
 import { checkFiles } from "./verify/file-checks.ts";
 import { checkInputs, type FoundPictures } from "./verify/input-checks.ts";
+import { checkInt8 } from "./verify/int8-checks.ts";
 import { renderChecks } from "./verify/render-checks.ts";
-import { checkVectors } from "./verify/vector-checks.ts";
+import { checkVectors, embedPictures, type ModelInUse } from "./verify/vector-checks.ts";
 
 /** What runs a model. */
 export interface VerifyTools {
-  /** Puts the parts together that serve a model. */
-  readonly compose: (id: string) => ComposeParts;
+  /** Puts the parts together that serve a model, in whichever precision the settings name. */
+  readonly compose: (id: string, precision: Precision) => ComposeParts;
   /** Starts a worker that holds no model. */
   readonly createWorker: () => Worker;
 }
@@ -131,22 +137,43 @@ async function runModel(
   const isHere = (await findServedWeights(model)) !== undefined || (await hasExport(model));
   if (!isSynthetic && !isHere) return [leftOut(what, "the weights are not on this host")];
   call.tell(`running ${model.id}`);
-  let checks: readonly Check[] = [];
-  const code = await withLoadedModel(
-    call,
-    compose(model.id),
-    model.id,
-    async (parts, own, stop) => {
-      const { embedder, textEmbedder } = parts;
-      const use = { embedder, textEmbedder, model: own.id, stop };
-      checks = [
-        ...unknownValues(model, own),
-        ...(await checkVectors(use, goldenOf(model, own), found)),
-      ];
-      return 0;
-    },
-  );
-  return code === 0 ? checks : [{ what, verdict: "wrong", found: "the model could not be run" }];
+  const checks: Check[] = [];
+  const isInt8 = call.config.CLIP_PRECISION === "int8";
+  let fp32: ReadonlyMap<string, Float32Array> = new Map();
+  const run = async (
+    precision: Precision,
+    use: (own: Backend, asked: ModelInUse) => Promise<void>,
+  ) =>
+    await withLoadedModel(
+      call,
+      compose(model.id, precision),
+      model.id,
+      async (parts, own, stop) => {
+        const { embedder, textEmbedder } = parts;
+        await use(own, { embedder, textEmbedder, model: own.id, stop });
+        return 0;
+      },
+    );
+  const code = await run("fp32", async (own, asked) => {
+    checks.push(...unknownValues(model, own));
+    checks.push(...(await checkVectors(asked, goldenOf(model, own), found)));
+    if (isInt8) fp32 = (await embedPictures(asked, found)).vectors;
+  });
+  if (code !== 0) return [{ what, verdict: "wrong", found: "the model could not be run" }];
+  if (!isInt8) return checks;
+  const isPairAlone = !isSynthetic && (await findServedWeights(model)) === undefined;
+  if (isPairAlone) {
+    return [...checks, leftOut("int8 against fp32", "an ONNX pair is served, in fp32 only")];
+  }
+  call.tell(`running ${model.id} in int8`);
+  const int8Code = await run("int8", async (_, asked) => {
+    checks.push(...(await checkInt8(asked, fp32, found)));
+  });
+  if (int8Code === 0) return checks;
+  return [
+    ...checks,
+    { what: `${what} in int8`, verdict: "wrong", found: "the model could not be run" },
+  ];
 }
 
 /** What is known of the weights that are loaded. */

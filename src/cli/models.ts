@@ -15,9 +15,11 @@ import {
   wrongFile,
 } from "../models/installed-model.ts";
 import { packedStateOf } from "../models/packed.ts";
+import { int8FilesOf } from "../models/prepared.ts";
 import { preparedState } from "../models/prepared-check.ts";
 import { type Removal, removeModel } from "../models/remove-model.ts";
 import { findWeights, weightsFault } from "../models/weights.ts";
+import { hostInt8 } from "../models/weights-supply.ts";
 import type { CommandCall } from "./command-call.ts";
 import { chosenModel, localModels } from "./local-models.ts";
 import { type StartWorker, writeServedModel } from "./model-writing.ts";
@@ -75,13 +77,22 @@ async function describe(model: InstalledModel) {
     prepared,
     /** The same, packed for this host, its weights shared by all workers. */
     packed: towers === undefined ? "missing" : await packedStateOf(towers),
+    /** The image tower in int8, made of the same weights where CLIP_PRECISION asks for it. */
+    int8:
+      weights === undefined
+        ? "missing"
+        : await preparedState(
+            int8FilesOf(weights.folder, await hostInt8()),
+            architecture,
+            weights.sha256,
+          ),
   };
 }
 
 function stateOf(row: Awaited<ReturnType<typeof describe>>): string {
   const { id, fault, onnx, pinned, prepared, source, weights, wrong } = row;
   if (fault !== null) return fault;
-  if (prepared === "complete") return "ready";
+  if (prepared === "complete") return row.int8 === "complete" ? "ready, in int8 too" : "ready";
   if (weights !== null) return "here; the first start of the service prepares it";
   if (prepared === "changed") return "changed since it was made; the next start checks it";
   if (onnx !== null) return "here as ONNX, and served as it stands";

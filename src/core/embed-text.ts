@@ -59,7 +59,7 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
 
   /** The model that is asked, where it takes so many texts now. */
   function admit(model: string, demand: Demand): TextBackend | Problem {
-    const backend = findModel(backends, model);
+    const backend = findModel(backends, model) ?? backends.find(({ textId }) => textId === model);
     if (backend === undefined) return unknownModel(model, backends, imageBackends);
     return backend.admission(demand) ?? backend;
   }
@@ -89,7 +89,7 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
         );
         for (const one of embedded) addSlowest(timings, one.timings);
         return {
-          model: backend.exactId,
+          model: backend.textId ?? backend.exactId,
           vectors: embedded.map(({ vector }) => (normalize ? normalizeL2(vector) : vector)),
           truncated: embedded.map(({ truncated }) => truncated),
           tokens: embedded.map(({ tokens }) => tokens),
@@ -114,7 +114,9 @@ function unknownModel(
   backends: readonly TextBackend[],
   imageBackends: readonly ImageBackend[],
 ): Problem {
-  const served = listIds(backends);
+  const served = listIds(
+    backends.map(({ id, exactId, textId = exactId }) => ({ id, exactId: textId })),
+  );
   const named = JSON.stringify(model.slice(0, 100));
   const isForImages = findModel(imageBackends, model) !== undefined;
   const why = isForImages ? "embeds images, but no texts" : "is not served here";

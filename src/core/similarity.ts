@@ -31,7 +31,7 @@ export interface Match {
 
 /** What a caller gets for an image and its texts. */
 export interface Comparison {
-  /** Exactly what made the vectors. */
+  /** Exactly what made the image's vector. */
   readonly model: string;
   /** One a text, in the order given. */
   readonly matches: readonly Match[];
@@ -87,7 +87,7 @@ export function createComparer({ embedder, textEmbedder }: ComparerOptions): Com
           probability: probabilities[index] ?? 0,
           truncated: embedded.truncated[index] ?? false,
         }));
-        return { model: embedded.model, matches };
+        return { model: image.model, matches };
       } catch (error) {
         if (error instanceof Problem) return error;
         throw error;

@@ -85,9 +85,19 @@ export function servedWeights({ pinned, published }: InstalledModel): InstalledW
   return pinned ?? published;
 }
 
-/** What names exactly these weights of a model. */
-export function exactIdOf({ id, pinned }: InstalledModel): string {
-  return pinned === undefined ? id : `${id}@${shortDigest(pinned.sha256)}`;
+/** In which arithmetic a model embeds images; texts are fp32 always. */
+export type Precision = "fp32" | "int8";
+
+/** What names exactly these weights of a model, and the arithmetic in which they embed images. */
+export function exactIdOf({ id, pinned }: InstalledModel, precision: Precision = "fp32"): string {
+  return exactId(id, pinned && shortDigest(pinned.sha256), precision);
+}
+
+/** The id of a model, with what its weights are called unless they are the published ones, and its precision. */
+export function exactId(id: string, weights: string | undefined, precision: Precision): string {
+  const suffix = [weights, precision === "fp32" ? undefined : precision];
+  const parts = suffix.filter((part) => part !== undefined);
+  return parts.length === 0 ? id : `${id}@${parts.join("-")}`;
 }
 
 /** Path of the weights that are served; undefined where no file of the right length is here. */

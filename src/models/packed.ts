@@ -7,7 +7,7 @@ import { basename, dirname, join } from "node:path";
 import { dependencies } from "../../package.json" with { type: "json" };
 import { cpuFeatures } from "../native/cpu-features.ts";
 import { digestFile, looksUnchanged, readCheckedFiles } from "./checked-files.ts";
-import { type ModelFiles, modelFilesIn } from "./prepared.ts";
+import { modelFilesIn, type TowerFiles } from "./prepared.ts";
 
 /** What decides in which order weights are packed: on another host nothing of it is of use. */
 export interface PackingHost {
@@ -32,15 +32,16 @@ export async function thisPackingHost(): Promise<PackingHost> {
 }
 
 /**
- * Folder of what is packed of two towers for a host. Its name holds a digest of the towers' bytes and of the host:
+ * Folder of what is packed of one folder's towers for a host. Its name holds a digest of the towers' bytes and of the host:
  * where one of them is another, so is the folder.
  *
  * @param towers whose bytes are those that their folder's record names.
  * @throws Error of the file system, or where there is no such record.
  */
-export async function packedFolder(towers: ModelFiles, host: PackingHost): Promise<string> {
+export async function packedFolder(towers: TowerFiles, host: PackingHost): Promise<string> {
   const folder = dirname(towers.imageTower);
-  const of = [await digestsOf(towers.imageTower), await digestsOf(towers.textTower)];
+  const of = [await digestsOf(towers.imageTower)];
+  if ("textTower" in towers) of.push(await digestsOf(towers.textTower));
   const digest = createHash("sha256")
     .update(JSON.stringify([host, of]))
     .digest("hex");
@@ -56,17 +57,16 @@ export function isPackedName(name: string): boolean {
 /** Looks what of packed towers is in a folder; reads none of them. */
 export async function packedState(folder: string): Promise<PackedState> {
   const record = await readCheckedFiles(folder);
-  const { imageTower, textTower } = modelFilesIn(folder);
-  const isMade = [imageTower, textTower].every((path) => record[basename(path)] !== undefined);
-  if (!isMade) return "missing";
+  // The record names all of them, or is not there.
+  if (record[basename(modelFilesIn(folder).imageTower)] === undefined) return "missing";
   const areUnchanged = await Promise.all(
     Object.entries(record).map(([name, checked]) => looksUnchanged(join(folder, name), checked)),
   );
   return areUnchanged.every(Boolean) ? "complete" : "changed";
 }
 
-/** What of two towers' packed ones is here for this host; reads none of them. */
-export async function packedStateOf(towers: ModelFiles): Promise<PackedState> {
+/** What of some towers' packed ones is here for this host; reads none of them. */
+export async function packedStateOf(towers: TowerFiles): Promise<PackedState> {
   const folder = await packedFolder(towers, await thisPackingHost()).catch(() => undefined);
   return folder === undefined ? "missing" : await packedState(folder);
 }

@@ -11,7 +11,7 @@ import { imageTower } from "./onnx/image-tower.ts";
 import { encodeModel } from "./onnx/model-proto.ts";
 import type { TensorSource } from "./onnx/tensor-source.ts";
 import { textTower } from "./onnx/text-tower.ts";
-import type { ModelFiles } from "./prepared.ts";
+import type { TowerFiles } from "./prepared.ts";
 
 /**
  * What of a prepared model is on this host. `changed`: nothing says that its tensors are still those that
@@ -23,12 +23,12 @@ export type PreparedState = "missing" | "incomplete" | "changed" | "complete";
 export const weightsEntry = "weights";
 
 /**
- * Looks whether both towers are there, with today's graph and unchanged tensors; reads no tensors.
+ * Looks whether the towers of a folder are there, with today's graph and unchanged tensors; reads no tensors.
  *
  * @param sha256 digest of the weights that they must have been written from; undefined for the synthetic ones.
  */
 export async function preparedState(
-  files: ModelFiles,
+  files: TowerFiles,
   architecture: ClipArchitecture,
   sha256: string | undefined,
 ): Promise<PreparedState> {
@@ -50,9 +50,9 @@ export function isFrom(record: CheckedFiles, sha256: string | undefined): boolea
   return record[weightsEntry]?.sha256 === sha256;
 }
 
-/** Bytes that writing both towers anew takes on their disk: each replaces an earlier one once it is whole. */
+/** Bytes that writing them anew takes on their disk: each replaces an earlier one once it is whole. */
 export async function bytesToWrite(
-  files: ModelFiles,
+  files: TowerFiles,
   architecture: ClipArchitecture,
 ): Promise<number> {
   let held = 0;
@@ -67,13 +67,14 @@ export async function bytesToWrite(
 }
 
 /** All files of a prepared model, which its folder's record names: of each tower the graph, and the tensors. */
-export function preparedPathsOf({ imageTower, textTower }: ModelFiles): readonly string[] {
-  return [imageTower, `${imageTower}.data`, textTower, `${textTower}.data`];
+export function preparedPathsOf(files: TowerFiles): readonly string[] {
+  const towers = "textTower" in files ? [files.imageTower, files.textTower] : [files.imageTower];
+  return towers.flatMap((path) => [path, `${path}.data`]);
 }
 
 /** SHA-256 of the graphs that would be written now, by the names of their files: no record needs to be trusted for them. */
 export function graphDigests(
-  files: ModelFiles,
+  files: TowerFiles,
   architecture: ClipArchitecture,
 ): Readonly<Record<string, string>> {
   const entries = towersOf(files, architecture).map(([path, graph]) => {
@@ -84,13 +85,13 @@ export function graphDigests(
 }
 
 /**
- * Compares every tensor of both towers, byte by byte.
+ * Compares every tensor of the towers, byte by byte.
  *
  * @returns the name of the first that differs, or undefined.
  * @throws Error of the file system or of the source.
  */
 export function findOtherTensor(
-  files: ModelFiles,
+  files: TowerFiles,
   architecture: ClipArchitecture,
   tensors: TensorSource,
 ): string | undefined {
@@ -111,11 +112,18 @@ export function findOtherTensor(
   return undefined;
 }
 
-function towersOf(files: ModelFiles, architecture: ClipArchitecture) {
+/** What is written where. */
+export function towersOf(
+  files: TowerFiles,
+  architecture: ClipArchitecture,
+): readonly (readonly [path: string, graph: Graph])[] {
+  if ("arithmetic" in files) {
+    return [[files.imageTower, imageTower(architecture, files.arithmetic)]];
+  }
   return [
     [files.imageTower, imageTower(architecture)],
     [files.textTower, textTower(architecture)],
-  ] as const;
+  ];
 }
 
 function encodeTower(path: string, graph: Graph): Uint8Array {

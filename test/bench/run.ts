@@ -8,6 +8,7 @@ import { eventLoop } from "./event-loop.ts";
 import { fairness } from "./fairness.ts";
 import { flameGraph } from "./flame-graph.ts";
 import { floatText } from "./float-text.ts";
+import { graph } from "./graph.ts";
 import { growth } from "./growth.ts";
 import { hardware } from "./hardware.ts";
 import { idleMemory } from "./idle-memory.ts";
@@ -52,6 +53,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["hardware", hardware],
   ["shapes", shapes],
   ["preprocess", preprocess],
+  ["graph", graph],
   ["shrink-on-load", shrinkOnLoad],
   ["event-loop", eventLoop],
   ["livez", livez],

@@ -41,15 +41,15 @@ test("every model's numbers fit together", () => {
 const golden: Readonly<Record<string, readonly [parameters: number, graphs: string]>> = {
   "clip-ViT-B-32": [
     151_277_313,
-    "39579fb4f63671dd054cda7606e126ea6cbe078e3abdfdc2cd99c3e647a91607",
+    "0b53fc2121c3f19adc77ed5a21a6b69926681085c47e70a258dd3236aee533de",
   ],
   "clip-ViT-B-16": [
     149_620_737,
-    "51b44fdf16b901e300c01c369ae3df50e65816f14927b86d89857b35089bbb6b",
+    "b86511aa5fb4cfcfacdad4671292fe88e877a9c2aa1dff09c543bc2920f950c2",
   ],
   "clip-ViT-L-14": [
     427_616_513,
-    "639a5a6a64c5bac33578012bc11da674f66a04334530e61af25a430b6da02214",
+    "f47b8f5b5a675a38a262826a480904111095e49a3d5de8e068135b03f75fb48a",
   ],
 };
 
@@ -99,3 +99,10 @@ function graphsOf(architecture: ClipArchitecture): string {
   }
   return hash.digest("hex");
 }
+
+test("the int8 image tower's graph is the one of its version: if it must change, raise `INT8_VERSION` too", () => {
+  const tower = imageTower(catalog["clip-ViT-B-32"].architecture, "int8");
+  expect(createHash("sha256").update(encodeModel(tower, "data")).digest("hex")).toBe(
+    "cb5f9f3b119fdce0a002c6726372e2a7e2181fc1ae0dfd00a682cda8a9b99e93",
+  );
+});

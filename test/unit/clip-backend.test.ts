@@ -64,6 +64,7 @@ function weightsAt(
   const facts = { bytes, sha256: "0".repeat(64) };
   return {
     exactId: "clip",
+    textId: "clip",
     isSynthetic: false,
     download: { bytes, pull },
     mend: 'Get them with "imagesvc models pull clip"',

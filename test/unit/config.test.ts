@@ -21,6 +21,7 @@ const defaults: Config = {
   PORT: 8000,
   HOST: "0.0.0.0",
   CLIP_WEIGHTS: "openai",
+  CLIP_PRECISION: "fp32",
   CLIP_MODEL: "clip-ViT-B-32",
   EXIF_ORIENTATION: "apply",
   NVIDIA_API_KEY: "",

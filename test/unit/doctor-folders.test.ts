@@ -114,7 +114,12 @@ interface Host {
 function options({ modelsDir, published, onRead = () => {}, ...config }: Host) {
   const findFile = async () => published;
   const model = installedModel(modelsDir, {}, "clip-tiny", description);
-  const settings = { CLIP_WEIGHTS: "openai", HF_HUB_OFFLINE: false, ...config } as const;
+  const settings = {
+    CLIP_WEIGHTS: "openai",
+    CLIP_PRECISION: "fp32",
+    HF_HUB_OFFLINE: false,
+    ...config,
+  } as const;
   return { config: settings, model, findFile, onRead };
 }
 

@@ -12,6 +12,14 @@ function record(source: string) {
   return { source, model: "m", dimensions: 2, normalized: true as const, vector };
 }
 
+function textOf(line: Uint8Array): string {
+  return new TextDecoder().decode(line);
+}
+
+function lineOf(one: ReturnType<typeof record>): string {
+  return textOf(toLine(one));
+}
+
 function failure(source: string): string {
   return `${JSON.stringify({ source, error: { code: "not-found", detail: "no" } })}\n`;
 }
@@ -20,7 +28,7 @@ test("a file that is cut off anywhere keeps every whole line, and nothing else",
   await using folder = await temporaryFolder();
   const path = join(folder.path, "x.jsonl");
   const names = ["a", "ü\n", "c".repeat(300)];
-  const lines = names.map((name) => toLine(record(name)));
+  const lines = names.map((name) => lineOf(record(name)));
   const whole = Buffer.from(lines.join(""));
   const ends = lines.map((_, at) => Buffer.byteLength(lines.slice(0, at + 1).join("")));
   await fc.assert(
@@ -42,7 +50,7 @@ test("a file that is cut off anywhere keeps every whole line, and nothing else",
 test("records of failures are taken out, since what failed is tried again", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "x.jsonl");
-  const good = [toLine(record("a")), toJournalLine(record("c"))];
+  const good = [lineOf(record("a")), textOf(toJournalLine(record("c")))];
   await Bun.write(path, `${good[0]}${failure("b")}${good[1]}${failure("d")}{"source":`);
   const earlier = await readEarlier(path);
   expect(["a", "b", "c", "d"].filter((name) => earlier.sources.has(name))).toEqual(["a", "c"]);
@@ -61,7 +69,7 @@ test.each(["hello\n", "{}\n", '{"source":"a","vector":[1]}\n', '["source"]\n', "
   async (text) => {
     await using folder = await temporaryFolder();
     const path = join(folder.path, "x.jsonl");
-    await Bun.write(path, `${toLine(record("a"))}${text}`);
+    await Bun.write(path, `${lineOf(record("a"))}${text}`);
     await expect(readEarlier(path)).rejects.toThrow("are no records of imagesvc embed");
     expect(await Bun.file(path).text()).toEndWith(text);
   },

@@ -1,13 +1,19 @@
 /** The weights of the model that runs on this host. */
 import type { Config } from "../../config.ts";
 import { hasExport, type InstalledModel, servedWeights } from "../../models/installed-model.ts";
-import { modelFilesIn, preparedFolderIn, syntheticFolder } from "../../models/prepared.ts";
+import {
+  int8FilesOf,
+  modelFilesIn,
+  preparedFolderIn,
+  syntheticFolder,
+} from "../../models/prepared.ts";
 import { type PreparedState, preparedState } from "../../models/prepared-check.ts";
 import { weightsFault } from "../../models/weights.ts";
+import { hostInt8 } from "../../models/weights-supply.ts";
 import { type Check, fail, ok, warn } from "./check.ts";
 
 export interface WeightsOptions {
-  readonly config: Pick<Config, "CLIP_WEIGHTS" | "HF_HUB_OFFLINE">;
+  readonly config: Pick<Config, "CLIP_WEIGHTS" | "CLIP_PRECISION" | "HF_HUB_OFFLINE">;
   readonly model: InstalledModel;
   /** The file of the weights that are served, wherever it is found, of whatever length; undefined where there is none. */
   readonly findFile: () => Promise<string | undefined>;
@@ -48,8 +54,14 @@ async function missing(options: WeightsOptions) {
   if ((await stateOf(options)) === "complete") {
     return ok("not there, and not needed: all is prepared");
   }
-  if (await hasExport(model))
-    return ok("the published ONNX pair is there, and served as it stands");
+  if (await hasExport(model)) {
+    return config.CLIP_PRECISION === "fp32"
+      ? ok("the published ONNX pair is there, and served as it stands")
+      : fail(
+          "only the published ONNX pair is there, and CLIP_PRECISION=int8 is made from the weights",
+          `imagesvc models pull ${id}, or CLIP_PRECISION=fp32`,
+        );
+  }
   if (pinned !== undefined) {
     return fail(
       "the pinned ones are not there",
@@ -98,18 +110,20 @@ export async function missingModelBytes(options: WeightsOptions): Promise<number
 }
 
 async function isServedAsItStands({ config, model, findFile }: WeightsOptions): Promise<boolean> {
+  if (config.CLIP_PRECISION === "int8") return false;
   if (config.CLIP_WEIGHTS === "synthetic" || (await findFile()) !== undefined) return false;
   return await hasExport(model);
 }
 
+/** Of all that is served: the worse one's where there is an int8 image tower too. */
 async function stateOf({ config, model }: WeightsOptions): Promise<PreparedState> {
   const { id, modelsDir, architecture } = model;
-  if (config.CLIP_WEIGHTS === "synthetic") {
-    const folder = syntheticFolder(preparedFolderIn(modelsDir), id);
-    return await preparedState(modelFilesIn(folder), architecture, undefined);
-  }
   const weights = servedWeights(model);
-  return weights === undefined
-    ? "missing"
-    : await preparedState(weights.files, architecture, weights.sha256);
+  const isSynthetic = config.CLIP_WEIGHTS === "synthetic";
+  const folder = isSynthetic ? syntheticFolder(preparedFolderIn(modelsDir), id) : weights?.folder;
+  if (folder === undefined) return "missing";
+  const sha256 = isSynthetic ? undefined : weights?.sha256;
+  const state = await preparedState(modelFilesIn(folder), architecture, sha256);
+  if (config.CLIP_PRECISION === "fp32" || state !== "complete") return state;
+  return await preparedState(int8FilesOf(folder, await hostInt8()), architecture, sha256);
 }

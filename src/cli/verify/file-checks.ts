@@ -9,11 +9,13 @@ import {
   servedWeights,
   wrongFile,
 } from "../../models/installed-model.ts";
+import type { ClipArchitecture } from "../../models/onnx/architecture.ts";
 import { packedFolder, packedState, thisPackingHost } from "../../models/packed.ts";
-import type { ModelFiles } from "../../models/prepared.ts";
-import { findOtherTensor, preparedState } from "../../models/prepared-check.ts";
+import { int8FilesOf, type TowerFiles } from "../../models/prepared.ts";
+import { findOtherTensor, type PreparedState, preparedState } from "../../models/prepared-check.ts";
 import { accessFile, parseSafetensors } from "../../models/safetensors.ts";
 import { weightsFault } from "../../models/weights.ts";
+import { hostInt8 } from "../../models/weights-supply.ts";
 import type { CommandCall } from "../command-call.ts";
 import type { Check } from "./check.ts";
 
@@ -34,8 +36,27 @@ export async function checkFiles(
   ]);
   const towers = [prepared, ...pair].find(({ verdict }) => verdict === "right");
   const files = towers === prepared ? servedWeights(model)?.files : model.onnxExport?.files;
-  const packed = towers && files && (await verifyPacked(call, model, files));
-  return [weights, prepared, ...pair, ...(packed === undefined ? [] : [packed])];
+  const packed = towers && files && (await verifyPacked(call, `${id}, packed weights`, files));
+  const int8 = await verifyInt8(call, model, path);
+  return [weights, prepared, ...pair, ...(packed === undefined ? [] : [packed]), ...int8];
+}
+
+/** The image tower in int8, where it was made. */
+async function verifyInt8(
+  call: Interruptible,
+  model: InstalledModel,
+  path: string | undefined,
+): Promise<readonly Check[]> {
+  const { id, architecture } = model;
+  const weights = servedWeights(model);
+  const files = weights && int8FilesOf(weights.folder, await hostInt8());
+  if (files === undefined) return [];
+  const what = `${id}, prepared int8 image tower`;
+  const state = await preparedState(files, architecture, weights?.sha256);
+  if (state === "missing") return [];
+  const prepared = await orUnreadable(what, verifyTowers(what, files, architecture, state, path));
+  if (prepared.verdict !== "right") return [prepared];
+  return [prepared, await verifyPacked(call, `${id}, packed int8 weights`, files)];
 }
 
 /** A check of files of which one may not be readable. */
@@ -75,9 +96,20 @@ async function verifyPrepared(model: InstalledModel, path: string | undefined): 
   const what = `${id}, prepared model`;
   const weights = servedWeights(model);
   const state = weights && (await preparedState(weights.files, architecture, weights.sha256));
-  if (weights === undefined || state === "missing") {
+  if (weights === undefined || state === undefined || state === "missing") {
     return { what, verdict: "missing", found: "the next start of the service makes it" };
   }
+  return await verifyTowers(what, weights.files, architecture, state, path);
+}
+
+/** @param state of towers that are not missing. */
+async function verifyTowers(
+  what: string,
+  files: TowerFiles,
+  architecture: ClipArchitecture,
+  state: Exclude<PreparedState, "missing">,
+  path: string | undefined,
+): Promise<Check> {
   if (state === "incomplete") {
     const found = "another version's, or not whole: the next start makes it anew";
     return { what, verdict: "missing", found };
@@ -89,7 +121,7 @@ async function verifyPrepared(model: InstalledModel, path: string | undefined): 
       : { what, verdict: "missing", found: `changed: the next start checks it; ${found}` };
   }
   using file = accessFile(path);
-  const other = findOtherTensor(weights.files, architecture, parseSafetensors(file));
+  const other = findOtherTensor(files, architecture, parseSafetensors(file));
   if (other === undefined) return { what, verdict: "right", found: "every tensor is the weights'" };
   const mend = "the next start of the service makes it anew";
   return { what, verdict: "wrong", found: `${other} is not the weights': ${mend}` };
@@ -98,10 +130,9 @@ async function verifyPrepared(model: InstalledModel, path: string | undefined): 
 /** @param towers that are right. */
 async function verifyPacked(
   { interrupted: signal }: Interruptible,
-  { id }: InstalledModel,
-  towers: ModelFiles,
+  what: string,
+  towers: TowerFiles,
 ): Promise<Check> {
-  const what = `${id}, packed weights`;
   const host = await thisPackingHost();
   const folder = await packedFolder(towers, host);
   if ((await packedState(folder)) === "missing") {

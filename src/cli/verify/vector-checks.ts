@@ -35,8 +35,7 @@ export async function checkVectors(
   golden: GoldenValues | undefined,
   found: FoundPictures,
 ): Promise<readonly Check[]> {
-  const embedOne = (source: ImageSource) => embedImage(use, source);
-  const pictures = await embedEach(sourcesOf(found), embedOne);
+  const pictures = await embedPictures(use, found);
   const known = golden === undefined ? [] : textsIn(golden);
   const texts = [...new Set([...known, ...goldenTokens.map(({ text }) => text)])];
   const lines = await embedEach(new Map(texts.map((text) => [text, text])), async (text) => {
@@ -51,9 +50,14 @@ export async function checkVectors(
   return [
     ...values.map(({ what, source, ...numbers }) => numberCheck(what, numbers, source)),
     ...missing.map((name) => leftOut(`values of ${name}`, "the picture is not here")),
-    await checkImagesTogether(embedOne, sourcesOf(found), vectors.pictures),
+    await checkImagesTogether(use, found, vectors.pictures, allowedInBatch),
     await checkTextsTogether(use, vectors.texts),
   ];
+}
+
+/** Embeds every picture that is to be had, one after the other. */
+export async function embedPictures(use: ModelInUse, found: FoundPictures) {
+  return await embedEach(sourcesOf(found), (source) => embedImage(use, source));
 }
 
 /** Every picture that is to be had; the patterns always are. */
@@ -89,19 +93,26 @@ async function embedEach<Thing>(
   return { vectors, faults };
 }
 
-async function checkImagesTogether(
-  embed: (source: ImageSource) => Promise<Float32Array | Problem>,
-  sources: ReadonlyMap<string, ImageSource>,
+/**
+ * Embeds every picture among others.
+ *
+ * @param alone of each picture, by its name.
+ * @param allowed largest difference, relative to the vector's largest number.
+ */
+export async function checkImagesTogether(
+  use: ModelInUse,
+  found: FoundPictures,
   alone: ReadonlyMap<string, Float32Array>,
+  allowed: number,
 ): Promise<Check> {
-  const all = [...sources];
+  const all = [...sourcesOf(found)];
   const repeated = Array.from({ length: imagesTogether }, () => all).flat();
   const together = await Promise.all(
     repeated
       .slice(0, imagesTogether)
-      .map(async ([name, source]) => [name, await embed(copyOf(source))] as const),
+      .map(async ([name, source]) => [name, await embedImage(use, copyOf(source))] as const),
   );
-  return batchCheck("images", together, alone);
+  return batchCheck("images", together, alone, allowed);
 }
 
 /** Bytes in memory are given away with their source. */
@@ -120,6 +131,7 @@ async function checkTextsTogether(
     "texts",
     texts.map((text, index) => [text, vectorOf(index)]),
     alone,
+    allowedInBatch,
   );
 }
 
@@ -127,6 +139,7 @@ function batchCheck(
   what: string,
   together: readonly (readonly [string, Float32Array | Problem | undefined])[],
   alone: ReadonlyMap<string, Float32Array>,
+  allowed: number,
 ): Check {
   const name = `${what} in batches, against each alone`;
   const problem = together.map(([, vector]) => vector).find((one) => one instanceof Problem);
@@ -137,7 +150,7 @@ function batchCheck(
     return isThere ? relativeDifference(vector, other) : Number.NaN;
   });
   const got = Math.max(...differences);
-  const numbers = { expected: 0, got, difference: got, allowed: allowedInBatch };
+  const numbers = { expected: 0, got, difference: got, allowed };
   return numberCheck(name, numbers, "the same model");
 }
 

@@ -1,7 +1,7 @@
 import type { TensorSource } from "./tensor-source.ts";
 
 /** ONNX's `TensorProto.DataType`, as far as it is used here. */
-export const elementTypes = { float32: 1, int32: 6, int64: 7 } as const;
+export const elementTypes = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7 } as const;
 export type ElementType = keyof typeof elementTypes;
 
 /** The type of ONNX's attributes cannot be told from a number, so it is named. */
@@ -32,16 +32,24 @@ export interface ValueInfo {
 export interface Constant {
   readonly name: string;
   readonly shape: readonly number[];
-  readonly values: Float32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>;
+  readonly values:
+    | Float32Array<ArrayBuffer>
+    | BigInt64Array<ArrayBuffer>
+    | Uint8Array<ArrayBuffer>
+    | Int8Array<ArrayBuffer>;
 }
 
-/** A float32 tensor of the model, which lies in the file beside the protobuf. */
+/** A tensor of the model, which lies in the file beside the protobuf. */
 export interface Weight {
   readonly name: string;
+  readonly type: "float32" | "int8";
   readonly shape: readonly number[];
-  /** Makes the values, of that shape, row-major. */
-  readonly read: (tensors: TensorSource) => Float32Array<ArrayBuffer>;
+  /** Makes the values, of that type and shape, row-major. */
+  readonly read: (tensors: TensorSource) => Float32Array<ArrayBuffer> | Int8Array<ArrayBuffer>;
 }
+
+/** Makes a float32 tensor's values, row-major. */
+export type ReadFloats = (tensors: TensorSource) => Float32Array<ArrayBuffer>;
 
 /** A model without its weights' values. */
 export interface Graph {
@@ -66,7 +74,13 @@ export interface GraphBuilder {
     output?: string,
   ): string;
   /** A float32 tensor as the source has it, or as `read` makes it. */
-  weight(name: string, shape: readonly number[], read?: Weight["read"]): string;
+  weight(name: string, shape: readonly number[], read?: ReadFloats): string;
+  /** An int8 tensor as `read` makes it. */
+  int8Weight(
+    name: string,
+    shape: readonly number[],
+    read: (tensors: TensorSource) => Int8Array<ArrayBuffer>,
+  ): string;
   constant(values: Constant["values"], shape: readonly number[]): string;
   /** An int64 vector, such as a shape; equal ones are shared. */
   integers(...values: readonly number[]): string;
@@ -75,7 +89,11 @@ export interface GraphBuilder {
 
 /** Operators of onnxruntime's own set: docs/ContribOperators.md there. */
 export const CONTRIB_DOMAIN = "com.microsoft";
-const contribOperators: ReadonlySet<string> = new Set(["FusedMatMul", "QuickGelu"]);
+const contribOperators: ReadonlySet<string> = new Set([
+  "FusedMatMul",
+  "MatMulIntegerToFloat",
+  "QuickGelu",
+]);
 
 /** Starts an empty graph. */
 export function createGraphBuilder(name: string): GraphBuilder {
@@ -105,7 +123,11 @@ export function createGraphBuilder(name: string): GraphBuilder {
       return output;
     },
     weight(weightName, shape, read = (tensors) => tensors.read(weightName, shape)) {
-      weights.push({ name: weightName, shape, read });
+      weights.push({ name: weightName, type: "float32", shape, read });
+      return weightName;
+    },
+    int8Weight(weightName, shape, read) {
+      weights.push({ name: weightName, type: "int8", shape, read });
       return weightName;
     },
     constant,

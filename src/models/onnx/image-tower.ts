@@ -1,14 +1,24 @@
 import type { ClipArchitecture, VisionArchitecture } from "./architecture.ts";
+import type { Arithmetic } from "./arithmetic.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "./graph.ts";
-import { encode, layerNorm, linear } from "./transformer.ts";
+import { int8Linear } from "./int8-linear.ts";
+import { float32Linear, type Linear } from "./linear.ts";
+import { encode, layerNorm } from "./transformer.ts";
 
 /**
  * The graph of transformers' `CLIPVisionModelWithProjection`: `pixel_values` float32
  * [batch, 3, side, side] → `image_embeds` float32 [batch, dimensions], not normalised.
+ *
+ * @param arithmetic of the products with weights; attention's own are float32 always.
  */
-export function imageTower({ dimensions, vision }: ClipArchitecture): Graph {
+export function imageTower(
+  { dimensions, vision }: ClipArchitecture,
+  arithmetic: Arithmetic = "fp32",
+): Graph {
   const { width, heads, side, patch } = vision;
   const graph = createGraphBuilder("clip-image-tower");
+  const linearOfSomeRows = (): Linear =>
+    arithmetic === "fp32" ? float32Linear(graph) : int8Linear(graph, arithmetic);
   const pixels = graph.input({
     name: "pixel_values",
     type: "float32",
@@ -18,7 +28,7 @@ export function imageTower({ dimensions, vision }: ClipArchitecture): Graph {
   const tokens = (side / patch) ** 2 + 1;
   const normed = layerNorm(
     graph,
-    embedTokens(graph, pixels, tokens, vision),
+    embedTokens(graph, pixels, tokens, vision, linearOfSomeRows()),
     "vision_model.pre_layrnorm",
     width,
   );
@@ -27,17 +37,22 @@ export function imageTower({ dimensions, vision }: ClipArchitecture): Graph {
     const first = graph.constant(BigInt64Array.of(0n), []);
     return graph.node("Gather", [byToken, first], { axis: { int: 0 } });
   };
+  const linear = linearOfSomeRows();
+  const pooledLinear = linearOfSomeRows();
   const pooled = encode(graph, graph.node("Reshape", [normed, graph.integers(-1, width)]), {
     prefix: "vision_model.encoder",
     architecture: vision,
-    all: { headShape: graph.integers(tokens, -1, heads, width / heads) },
-    pooled: { headShape: graph.integers(1, -1, heads, width / heads) },
+    all: { headShape: graph.integers(tokens, -1, heads, width / heads), linear },
+    pooled: {
+      headShape: graph.integers(1, -1, heads, width / heads),
+      linear: pooledLinear,
+    },
     pool: classTokens,
   });
 
   const last = layerNorm(graph, pooled, "vision_model.post_layernorm", width);
-  const projection = graph.weight("visual_projection.weight", [dimensions, width]);
-  linear(graph, last, projection, undefined, "image_embeds");
+  const projection = { weight: { name: "visual_projection.weight" }, inputs: width };
+  pooledLinear(last, { ...projection, outputs: dimensions }, "image_embeds");
   graph.output({ name: "image_embeds", type: "float32", shape: ["batch", dimensions] });
   return graph.finish();
 }
@@ -51,6 +66,7 @@ function embedTokens(
   pixels: string,
   tokens: number,
   { width, side, patch }: VisionArchitecture,
+  linear: Linear,
 ): string {
   const name = "vision_model.embeddings";
   const grid = side / patch;
@@ -59,13 +75,13 @@ function embedTokens(
   const cut = graph.node("Reshape", [pixels, graph.integers(-1, 3, grid, patch, grid, patch)]);
   const byPatch = graph.node("Transpose", [cut], { perm: { ints: [2, 4, 0, 1, 3, 5] } });
   const patchRows = graph.node("Reshape", [byPatch, graph.integers(-1, inputs)]);
-  const kernel = graph.weight(`${name}.patch_embedding.weight`, [width, inputs], (tensors) =>
-    tensors.read(`${name}.patch_embedding.weight`, [width, 3, patch, patch]),
-  );
-  const patches = graph.node("Reshape", [
-    linear(graph, patchRows, kernel),
-    graph.integers(tokens - 1, -1, width),
-  ]);
+  const kernel = `${name}.patch_embedding.weight`;
+  const embedded = linear(patchRows, {
+    weight: { name: kernel, read: (tensors) => tensors.read(kernel, [width, 3, patch, patch]) },
+    inputs,
+    outputs: width,
+  });
+  const patches = graph.node("Reshape", [embedded, graph.integers(tokens - 1, -1, width)]);
 
   const batch = graph.node("Shape", [pixels], { start: { int: 0 }, end: { int: 1 } });
   const one = graph.integers(1);

@@ -84,15 +84,20 @@ function writeAttribute(to: BinaryWriter, name: string, attribute: Attribute): v
 }
 
 function writeConstant(to: BinaryWriter, { name, shape, values }: Constant): void {
-  const type = values instanceof Float32Array ? "float32" : "int64";
-  writeTensorType(to, name, shape, type);
+  writeTensorType(to, name, shape, typeOf(values));
   to.tag(9, WireType.LengthDelimited).bytes(
     new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
   );
 }
 
+function typeOf(values: Constant["values"]): ElementType {
+  if (values instanceof Float32Array) return "float32";
+  if (values instanceof Uint8Array) return "uint8";
+  return values instanceof Int8Array ? "int8" : "int64";
+}
+
 function writeExternalTensor(to: BinaryWriter, placed: PlacedWeight, dataFile: string): void {
-  writeTensorType(to, placed.weight.name, placed.weight.shape, "float32");
+  writeTensorType(to, placed.weight.name, placed.weight.shape, placed.weight.type);
   const place = { location: dataFile, offset: placed.offset, length: placed.bytes };
   for (const [key, value] of Object.entries(place)) {
     message(to, 13, () => {

@@ -1,6 +1,7 @@
 import type { ClipArchitecture, TextArchitecture } from "./architecture.ts";
 import { createGraphBuilder, elementTypes, type Graph, type GraphBuilder } from "./graph.ts";
-import { encode, layerNorm, linear } from "./transformer.ts";
+import { float32Linear } from "./linear.ts";
+import { encode, layerNorm } from "./transformer.ts";
 
 /** float32's most negative number: behind the softmax exactly 0. */
 const MASKED = -3.4028234663852886e38;
@@ -20,6 +21,7 @@ export function textTower({ dimensions, text }: ClipArchitecture): Graph {
   const length = graph.node("Shape", [ids], { start: { int: 1 }, end: { int: 2 } });
   const ends = firstEndTokens(graph, ids, text.endToken);
 
+  const linear = float32Linear(graph);
   const { rows, mask } = embedTokens(graph, ids, length, text);
   const headsShape = graph.integers(-1, heads, width / heads);
   const pooled = encode(graph, rows, {
@@ -28,6 +30,7 @@ export function textTower({ dimensions, text }: ClipArchitecture): Graph {
     all: {
       headShape: graph.node("Concat", [length, headsShape], { axis: { int: 0 } }),
       mask,
+      linear,
     },
     pooled: {
       headShape: graph.integers(1, -1, heads, width / heads),
@@ -35,13 +38,14 @@ export function textTower({ dimensions, text }: ClipArchitecture): Graph {
         graph.node("Gather", [mask, ends], { axis: { int: 0 } }),
         graph.integers(1, 2),
       ]),
+      linear,
     },
     pool: rowPicker(graph, ends, batch),
   });
 
   const last = layerNorm(graph, pooled, "text_model.final_layer_norm", width);
-  const projection = graph.weight("text_projection.weight", [dimensions, width]);
-  linear(graph, last, projection, undefined, "text_embeds");
+  const projection = { weight: { name: "text_projection.weight" }, inputs: width };
+  linear(last, { ...projection, outputs: dimensions }, "text_embeds");
   graph.output({ name: "text_embeds", type: "float32", shape: ["batch", dimensions] });
   return graph.finish();
 }

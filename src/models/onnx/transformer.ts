@@ -1,6 +1,12 @@
 import type { TransformerArchitecture } from "./architecture.ts";
 import type { GraphBuilder } from "./graph.ts";
+import type { Linear } from "./linear.ts";
 import type { TensorSource } from "./tensor-source.ts";
+
+/** QuickGELU is x · σ(1.702 x). */
+const QUICK_GELU = 1.702;
+/** A bound below the least value of x · σ(x), −0.278464… at x = −1.278464…. */
+const SILU_MINIMUM = -0.2785;
 
 /** Which rows attend, and how they are seen as heads. */
 export interface Queries {
@@ -8,6 +14,8 @@ export interface Queries {
   readonly headShape: string;
   /** float32, broadcast onto [batch, heads, queries, tokens] and added to the scores. */
   readonly mask?: string;
+  /** Multiplies rows of these. */
+  readonly linear: Linear;
 }
 
 /** What the layers of one tower share. */
@@ -33,37 +41,25 @@ export function layerNorm(graph: GraphBuilder, x: string, name: string, width: n
   });
 }
 
-/** `x · weightᵀ`, for rows `x` [rows, in] and a Linear's weight [out, in]; plus `bias` [out] if given. */
-export function linear(
-  graph: GraphBuilder,
-  x: string,
-  weight: string,
-  bias?: string,
-  output?: string,
-): string {
-  const inputs = bias === undefined ? [x, weight] : [x, weight, bias];
-  return graph.node("Gemm", inputs, { transB: { int: 1 } }, output);
-}
-
 /**
  * The layers of transformers' `CLIPEncoder`, pooled.
  *
  * Rows are token-major, [tokens · batch, width], so that attention reads queries, keys and values in
  * place. Exact algebra saves work: the last layer computes only the pooled token beyond its keys and
  * values; a key's bias adds the same to a whole row of scores and cancels in the softmax; a value's
- * bias passes through attention, whose weights add up to 1, into the output projection's bias.
+ * bias passes through attention, whose weights add up to 1, into the output projection's bias. And
+ * 1.702 · QuickGELU(x) is y · σ(y) of y = 1.702 x, for which onnxruntime has a kernel three times as fast: the
+ * factors are those of the products before and after it.
  *
  * @returns rows of the pooled tokens, [batch, width], before the final norm.
  */
 export function encode(graph: GraphBuilder, tokenRows: string, encoder: Encoder): string {
   const { width, layers, mlp } = encoder.architecture;
-  const project = (x: string, name: string, inputs: number, outputs: number): string =>
-    linear(
-      graph,
-      x,
-      graph.weight(`${name}.weight`, [outputs, inputs]),
-      graph.weight(`${name}.bias`, [outputs]),
-    );
+  const tensor = (name: string) => ({
+    weight: { name: `${name}.weight` },
+    bias: { name: `${name}.bias` },
+  });
+  const square = { inputs: width, outputs: width };
 
   let rows = tokenRows;
   for (let layer = 0; layer < layers; layer += 1) {
@@ -74,22 +70,38 @@ export function encode(graph: GraphBuilder, tokenRows: string, encoder: Encoder)
     if (isLast) rows = encoder.pool(rows);
     const queryRows = isLast ? encoder.pool(normed) : normed;
 
-    const mixed = attend(graph, encoder, isLast ? encoder.pooled : encoder.all, {
-      queries: project(queryRows, `${attention}.q_proj`, width, width),
-      keys: linear(graph, normed, graph.weight(`${attention}.k_proj.weight`, [width, width])),
-      values: linear(graph, normed, graph.weight(`${attention}.v_proj.weight`, [width, width])),
+    const queries = isLast ? encoder.pooled : encoder.all;
+    const project = encoder.all.linear;
+    const mixed = attend(graph, encoder, queries, {
+      queries: queries.linear(queryRows, { ...tensor(`${attention}.q_proj`), ...square }),
+      keys: project(normed, { weight: { name: `${attention}.k_proj.weight` }, ...square }),
+      values: project(normed, { weight: { name: `${attention}.v_proj.weight` }, ...square }),
     });
-    const outWeight = graph.weight(`${attention}.out_proj.weight`, [width, width]);
-    const outBias = graph.weight(`${attention}.out_proj.bias`, [width], (tensors) =>
-      foldValueBias(tensors, attention, width),
-    );
-    rows = graph.node("Add", [rows, linear(graph, mixed, outWeight, outBias)]);
+    const output = queries.linear(mixed, {
+      ...square,
+      weight: { name: `${attention}.out_proj.weight` },
+      bias: {
+        name: `${attention}.out_proj.bias`,
+        read: (tensors) => foldValueBias(tensors, attention, width),
+      },
+    });
+    rows = graph.node("Add", [rows, output]);
 
-    const hidden = layerNorm(graph, rows, `${name}.layer_norm2`, width);
-    const activated = graph.node("QuickGelu", [project(hidden, `${name}.mlp.fc1`, width, mlp)], {
-      alpha: { float: 1.702 },
+    const hidden = queries.linear(layerNorm(graph, rows, `${name}.layer_norm2`, width), {
+      ...tensor(`${name}.mlp.fc1`),
+      inputs: width,
+      outputs: mlp,
+      outputFactor: QUICK_GELU,
     });
-    rows = graph.node("Add", [rows, project(activated, `${name}.mlp.fc2`, mlp, width)]);
+    const activated = graph.node("QuickGelu", [hidden], { alpha: { float: 1 } });
+    const added = queries.linear(activated, {
+      ...tensor(`${name}.mlp.fc2`),
+      inputs: mlp,
+      outputs: width,
+      inputFactor: 1 / QUICK_GELU,
+      inputMinimum: SILU_MINIMUM,
+    });
+    rows = graph.node("Add", [rows, added]);
   }
   return rows;
 }

@@ -1,0 +1,122 @@
+/** The image tower's graphs side by side: ours and the plain one, in float32 and in int8. */
+import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { catalog } from "../../src/models/catalog.ts";
+import { placeWeights } from "../../src/models/onnx/external-data.ts";
+import type { Graph } from "../../src/models/onnx/graph.ts";
+import { imageTower } from "../../src/models/onnx/image-tower.ts";
+import { encodeModel } from "../../src/models/onnx/model-proto.ts";
+import { seededTensors } from "../../src/models/seeded-tensors.ts";
+import { cosineSimilarity } from "../../src/vector/similarity.ts";
+import { createSession, type ImageSession } from "../../workers/session.ts";
+import { plainImageTower } from "./plain-graph.ts";
+import { withRange } from "./statistics.ts";
+
+const { architecture } = catalog["clip-ViT-B-32"];
+const { side } = architecture.vision;
+const values = 3 * side * side;
+const rounds = 5;
+const msEach = 500;
+const batchSize = 8;
+
+const graphs = [
+  ["fp32, plain", () => plainImageTower(architecture, "fp32")],
+  ["fp32, ours", () => imageTower(architecture)],
+  ["int8 per row, plain", () => plainImageTower(architecture, "int8")],
+  ["int8 per row, ours", () => imageTower(architecture, "int8")],
+  ["int8 per row, ours, 7 bits", () => imageTower(architecture, "int8-7bit")],
+] as const satisfies readonly (readonly [string, () => Graph])[];
+
+interface Contender {
+  readonly name: string;
+  readonly session: ImageSession;
+  readonly alone: Float32Array;
+  /** Whether a picture has the same bits alone and in a batch. */
+  readonly isSame: boolean;
+  /** Images a second, one a round. */
+  readonly singles: number[];
+  readonly batches: number[];
+}
+
+/** Prints images a second of each graph, by turns in every round, and what the ratios should be. */
+export async function* graph(): AsyncGenerator<string> {
+  const folder = await mkdtemp(join(tmpdir(), "imagesvc-graphs-"));
+  try {
+    const paths: (readonly [string, string])[] = [];
+    for (const [index, [name, make]] of graphs.entries()) {
+      const path = join(folder, `${index}.onnx`);
+      await write(path, make());
+      paths.push([name, path]);
+    }
+    for (const threads of [1, 2]) yield* compare(paths, threads);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function* compare(paths: readonly (readonly [string, string])[], threads: number) {
+  const pictures = Float32Array.from({ length: batchSize * values }, (_, index) =>
+    Math.sin(index * 0.37 + index ** 2 * 1e-7),
+  );
+  const one = pictures.slice(0, values);
+  const contenders: Contender[] = [];
+  for (const [name, path] of paths) {
+    const { dimensions } = architecture;
+    const session = await createSession({ imageTower: path, dimensions, side, threads });
+    const alone = await session.run(one, 1);
+    const together = await session.run(pictures, batchSize);
+    const isSame = alone.every((number, index) => number === together[index]);
+    contenders.push({ name, session, alone, isSame, singles: [], batches: [] });
+  }
+  for (let round = 0; round < rounds; round += 1) {
+    for (const { session, singles, batches } of contenders) {
+      singles.push(await speedOf(session, one, 1));
+      batches.push(await speedOf(session, pictures, batchSize));
+    }
+  }
+  yield `${threads} thread${threads === 1 ? "" : "s"}, images/s: median (least to most) of ${rounds} rounds`;
+  const exact = contenders[0]?.alone ?? new Float32Array();
+  for (const { name, singles, batches, alone, isSame } of contenders) {
+    const cosine = cosineSimilarity(alone, exact).toFixed(6);
+    yield `  ${name.padEnd(27)} single ${withRange(singles, 1)}  batch of ${batchSize} ${withRange(batches, 1)}  cosine ${cosine}  ${isSame ? "the same bits" : "OTHER BITS"} in a batch`;
+  }
+  const [plain, ours, , int8] = contenders;
+  if (plain !== undefined && ours !== undefined && int8 !== undefined) {
+    yield `  fp32 ours to plain: batch ${ratio(ours.batches, plain.batches)} (wanted 1.05), single ${ratio(ours.singles, plain.singles)}`;
+    yield `  int8 to fp32, ours: batch ${ratio(int8.batches, ours.batches)}, single ${ratio(int8.singles, ours.singles)} (wanted 3 with VNNI)`;
+  }
+  for (const { session } of contenders) await session.release();
+}
+
+/** Images a second. */
+async function speedOf(session: ImageSession, pixels: Float32Array, count: number) {
+  await session.run(pixels, count);
+  const startedAt = performance.now();
+  let runs = 0;
+  while (performance.now() - startedAt < msEach) {
+    await session.run(pixels, count);
+    runs += 1;
+  }
+  return (1000 * runs * count) / (performance.now() - startedAt);
+}
+
+/** Of each round's two speeds, the median: what else the machine does falls on both. */
+function ratio(numerator: readonly number[], denominator: readonly number[]): string {
+  const ratios = numerator.map((speed, round) => speed / (denominator[round] ?? Number.NaN));
+  return withRange(ratios, 2);
+}
+
+async function write(path: string, model: Graph): Promise<void> {
+  const tensors = seededTensors("imagesvc");
+  const file = await open(`${path}.data`, "w");
+  try {
+    for (const { weight, offset } of placeWeights(model).placed) {
+      const data = weight.read(tensors);
+      await file.write(new Uint8Array(data.buffer, 0, data.byteLength), 0, undefined, offset);
+    }
+  } finally {
+    await file.close();
+  }
+  await writeFile(path, encodeModel(model, `${path.slice(path.lastIndexOf("/") + 1)}.data`));
+}
