@@ -110,6 +110,7 @@ export function composeCore(
   const manyEmbedder = createManyEmbedder({
     embedder,
     textEmbedder,
+    recall,
     textBackends: [clip],
     requestTimeoutMs,
   });

@@ -7,7 +7,9 @@ import type { ImageSource } from "../sources/source.ts";
 import type { Ticket } from "./admission.ts";
 import { type Embedder, unknownModel } from "./embed.ts";
 import type { TextEmbedder } from "./embed-text.ts";
+import { costOf } from "./known-images.ts";
 import { findModel } from "./model-ids.ts";
+import type { Recall } from "./recall.ts";
 
 /** One of many inputs. */
 export type ManyInput =
@@ -67,6 +69,8 @@ export interface ManyEmbedder {
 interface ManyEmbedderOptions {
   readonly embedder: Pick<Embedder, "backends" | "embed">;
   readonly textEmbedder: Pick<TextEmbedder, "embed">;
+  /** Absent where every vector is made anew. */
+  readonly recall?: Pick<Recall, "digest" | "find"> | undefined;
   /** The models that `textEmbedder` asks. */
   readonly textBackends: readonly TextBackend[];
   /** ms from the request's last byte to its answer. */
@@ -125,22 +129,15 @@ export function createManyEmbedder(options: ManyEmbedderOptions): ManyEmbedder {
     return new Problem("validation-failed", detail);
   }
 
-  /** Nothing, where nothing stands in the way of all inputs together; or why nothing is begun. */
-  function refusalOf(input: EmbedManyInput, deadline: number): ManyFailure | undefined {
-    const { inputs, model, includesFailures } = input;
+  /** The first of what is known to be wrong before anything is done. */
+  function failureOf({ inputs, model, includesFailures }: EmbedManyInput): ManyFailure | undefined {
     const found = find(model);
     if (found instanceof Problem) return { problem: found };
+    if (includesFailures) return undefined;
     const faults = inputs.map((one) => faultOf(one, model));
     const index = faults.findIndex((fault) => fault !== undefined);
-    const fault = faults[index];
-    if (fault !== undefined && !includesFailures) return { problem: fault, index };
-    const usable = inputs.filter((_, at) => faults[at] === undefined);
-    for (const kind of ["image", "text"] as const) {
-      const count = usable.filter((one) => one.kind === kind).length;
-      const problem = count === 0 ? undefined : found.admission({ kind, inputs: count, deadline });
-      if (problem !== undefined) return { problem };
-    }
-    return undefined;
+    const problem = faults[index];
+    return problem && { problem, index };
   }
 
   async function embed(
@@ -150,11 +147,18 @@ export function createManyEmbedder(options: ManyEmbedderOptions): ManyEmbedder {
   ): Promise<EmbeddedMany | ManyFailure> {
     const { inputs, model, normalize, includesFailures, memory, trail } = input;
     const deadline = performance.now() + requestTimeoutMs;
-    const refusal = refusalOf(input, deadline);
-    if (refusal !== undefined) return refusal;
+    const known = failureOf(input);
+    if (known !== undefined) return known;
+    const outcomes = new Map<number, Outcome>();
+    const { texts, images } = sorted(inputs, (one) => faultOf(one, model), outcomes);
+    const textBackend = findModel(textBackends, model);
+    const refused =
+      texts.length > 0 && textBackend?.admission({ kind: "text", inputs: texts.length, deadline });
+    if (refused) return { problem: refused };
+    const admitted = await admitImages(options, model, images, deadline);
+    if (admitted instanceof Problem) return { problem: admitted };
     const end = new AbortController();
     let failure: ManyFailure | undefined;
-    const outcomes = new Map<number, Outcome>();
     const fail: Round["fail"] = (problem, indices) => {
       if (includesFailures) for (const index of indices) outcomes.set(index, { result: problem });
       else {
@@ -164,7 +168,7 @@ export function createManyEmbedder(options: ManyEmbedderOptions): ManyEmbedder {
       }
     };
     const round: Round = {
-      ...sorted(inputs, (one) => faultOf(one, model), outcomes),
+      ...{ texts, images: admitted },
       asked: { model, normalize, deadline, trail },
       signal: AbortSignal.any([signal, end.signal]),
       ...{ embedder, textEmbedder, outcomes, memory, timings, fail },
@@ -182,6 +186,29 @@ export function createManyEmbedder(options: ManyEmbedderOptions): ManyEmbedder {
   }
 
   return { find, embed };
+}
+
+/** The images, where they are taken together now; or why nothing is begun. */
+async function admitImages(
+  { embedder, recall }: Pick<ManyEmbedderOptions, "embedder" | "recall">,
+  model: string,
+  images: Round["images"],
+  deadline: number,
+): Promise<Round["images"] | Problem> {
+  const backend = findModel(embedder.backends, model);
+  if (backend === undefined || images.length === 0) return images;
+  const refusal = (inputs: number) => backend.admission({ kind: "image", inputs, deadline });
+  const refused = refusal(images.length);
+  if (refused?.code !== "upstream-rate-limited" || recall === undefined) return refused ?? images;
+  // Those that were here before cost nothing.
+  const cost = await costOf(
+    images.map(({ input }) => input),
+    backend,
+    recall,
+  );
+  const problem = refusal(cost.calls);
+  if (problem !== undefined) return problem;
+  return images.map(({ index, input }, at) => ({ index, input: cost.sources[at] ?? input }));
 }
 
 async function embedImage(round: Round, { index, input: source }: Placed<ImageSource>) {

@@ -8,7 +8,12 @@ import type { UrlSource } from "./url.ts";
 export type ImageSource =
   | { readonly kind: "url"; readonly url: string }
   /** Bytes in a buffer of their own, which is given away. */
-  | { readonly kind: "memory"; readonly bytes: Uint8Array<ArrayBuffer> }
+  | {
+      readonly kind: "memory";
+      readonly bytes: Uint8Array<ArrayBuffer>;
+      /** Lower-case hex digest of the bytes, where it is known. */
+      readonly sha256?: string;
+    }
   | { readonly kind: "upload"; readonly part: StoredPart }
   /** A file of whoever runs the command, never one that a request names. */
   | { readonly kind: "file"; readonly path: string };

@@ -392,6 +392,29 @@ describe("limits", () => {
     expect(nvidia.requests.length).toBe(before);
   });
 
+  test("pictures that were here before cost nothing of the quota", async () => {
+    await using remembering = await startService({
+      NVIDIA_BASE_URL: nvidia.url,
+      NVIDIA_API_KEY: "nvapi-fake",
+      NVIDIA_REQUESTS_PER_MINUTE: "2",
+      CACHE_MAX_BYTES: "100000000",
+      REQUEST_TIMEOUT_MS: "20000",
+    });
+    const ask = (input: readonly object[]) =>
+      postJson(remembering, "/v1/embeddings", { model: "nv-dinov2", input });
+    expect((await ask([image()])).status).toBe(200);
+    const before = nvidia.requests.length;
+    const many = Array.from({ length: 200 }, image);
+    const { data }: Answer = JSON.parse(await (await ask(many)).text());
+    expect(data).toHaveLength(200);
+    expect(nvidia.requests.length).toBe(before);
+    const fresh = await Promise.all(
+      [1, 2].map(async (seed) => ({ image: base64Of(await makePng({ seed })) })),
+    );
+    await errorOf(await ask([...many, ...fresh]), 503);
+    expect(nvidia.requests.length).toBe(before);
+  });
+
   test("a client that leaves cancels every fetch of its request", async () => {
     const controller = new AbortController();
     const input = Array.from({ length: 20 }, () => ({ image: origin.url("/silent") }));

@@ -212,3 +212,17 @@ test("where all places of bodies are taken, the time to come back follows from h
   pass(6_000);
   expect(refusal(arrive)).toMatchObject({ retryAfterS: 6 });
 });
+
+test("memory that is given back is free before the release, and is not given back again by it", () => {
+  const { arrive: next } = setUp(10);
+  const first = next("a");
+  first.hold(400);
+  first.giveBack(400);
+  first.hold(500);
+  expect(refusal(() => first.hold(100))).toMatchObject({ code: "overloaded" });
+  first.release();
+  first.giveBack(500);
+  const second = next("a");
+  second.hold(500);
+  expect(refusal(() => second.hold(1))).toMatchObject({ code: "overloaded" });
+});

@@ -74,3 +74,20 @@ test("places that are held for moments are free in a second at most", async () =
   for (const one of held) one.resolve("");
   await Promise.all(held.map(({ outcome }) => outcome));
 });
+
+test("all that one caller waits for takes one place, until the last of it ends", async () => {
+  const { share } = startShare();
+  const caller = {};
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const own = [1, 2, 3].map(() => share.run(() => promise, caller));
+  const short = share.run(async () => "done", caller);
+  expect(await short).toBe("done");
+  expect(share.refusal()).toBeUndefined();
+  const other = share.run(() => promise);
+  expect(share.refusal()?.code).toBe("overloaded");
+  // It has its place already.
+  expect(await share.run(async () => "done", caller)).toBe("done");
+  resolve();
+  await Promise.all([...own, other]);
+  expect(share.refusal()).toBeUndefined();
+});
