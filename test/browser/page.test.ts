@@ -7,6 +7,7 @@ import type { Browser, Locator, Page } from "playwright-core";
 import { createApiKey, withApiKey } from "../../src/store/api-keys.ts";
 import { cosineSimilarity } from "../../src/web/client.ts";
 import { answerOf, postFile, postJson } from "../support/client.ts";
+import { makeLandscape } from "../support/landscape.ts";
 import { leftOut } from "../support/left-out.ts";
 import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
@@ -46,7 +47,7 @@ let picture: Bytes;
 beforeAll(async () => {
   if (chromium === undefined) return;
   folder = await mkdtemp(join(tmpdir(), "imagesvc-page-"));
-  picture = await makeJpeg({ width: 640, height: 480, seed: 3 });
+  picture = await makeLandscape(0);
   nvidia = startNvidiaFake();
   const photo = await makeJpeg({ width: 900, height: 600, orientation: 6 });
   origin = await startOrigin({ "/photo.jpg": respond({ body: photo }) });
@@ -161,23 +162,19 @@ describe.if(chromium !== undefined).each(sizes)("the page, %s", (size) => {
     // One request a model: nobody but the service asked.
     expect(origin.requests.length - before).toBe(2);
   });
-
 });
 
 describe.if(chromium !== undefined).each(sizes)("the board, %s", (size) => {
   test("pictures and a text on the board have the cosines of their vectors, and a text ranks them", async () => {
-    const pictures = await Promise.all(
-      [11, 12, 13].map((seed) => makePng({ seed, kind: seed === 12 ? "noise" : "gradient" })),
-    );
+    const names = ["night ferry.jpg", "first snow.jpg", "desert.jpg"];
+    const pictures = await Promise.all([1, 2, 3].map(makeLandscape));
     const vectors: (readonly number[])[] = [];
     for (const bytes of pictures) vectors.push(await vectorOf(bytes));
     const textVector = async (text: string) =>
       (await answerOf(await postJson(service, "/embed-text", { text }))).vector;
     await visit({ size, scheme: "dark" }, async (page) => {
       await openBoard(page);
-      await chooser(page).setInputFiles(
-        pictures.map((bytes, index) => file(bytes, `${index}.png`, "image/png")),
-      );
+      await chooser(page).setInputFiles(pictures.map((bytes, index) => file(bytes, names[index])));
       await page.getByLabel("or a text").fill("a harbour");
       await page.getByLabel("or a text").press("Enter");
       const all = [...vectors, await textVector("a harbour")];
@@ -192,7 +189,7 @@ describe.if(chromium !== undefined).each(sizes)("the board, %s", (size) => {
       const wanted = await textVector("a dog in the snow");
       const ranked = vectors
         .map((vector, index) => ({
-          name: `${index}.png`,
+          name: names[index] ?? "",
           cosine: cosineSimilarity(wanted, vector),
         }))
         .sort((a, b) => b.cosine - a.cosine);
@@ -202,7 +199,8 @@ describe.if(chromium !== undefined).each(sizes)("the board, %s", (size) => {
       expect(await page.locator(".ranked output").allTextContents()).toEqual(
         ranked.map(({ cosine }) => cosine.toFixed(4)),
       );
-      await page.getByRole("button", { name: "Remove 1.png" }).click();
+      await savePicture(page, `page-board-${size}.png`);
+      await page.getByRole("button", { name: "Remove first snow.jpg" }).click();
       await expectCount(page.locator(".ranked li"), 2);
       await expectCount(cells, 9);
     });
