@@ -40,7 +40,7 @@ const answers = [
 test("the demo prints curl lines that work as they stand, and leaves nothing running", async () => {
   await using demo = await startDemo({ PORT: "0" });
   const printed = await demo.printed("Ctrl-C stops everything.");
-  expect(printed).toMatch(/^The demo is ready\. In a browser: +http:\/\/127\.0\.0\.1:\d+\/docs$/m);
+  expect(printed).toMatch(/^The demo is ready\. In a browser: +http:\/\/127\.0\.0\.1:\d+\/$/m);
 
   const lines = printed.split("\n").filter((line) => line.startsWith("   curl "));
   expect(lines).toHaveLength(answers.length);

@@ -75,7 +75,10 @@ function putRight(path: string, operation: JsonObject): JsonObject {
     fixed["parameters"] = operation["parameters"].map((one: Json) => {
       const { examples, ...parameter } = asObject(one);
       const schema = objectAt(parameter, "schema");
-      return { ...parameter, schema: examples === undefined ? schema : { ...schema, examples } };
+      if (!Array.isArray(examples)) return { ...parameter, schema };
+      // What must be given is filled in by /docs, and what may be left out is left out.
+      const filledIn = parameter["required"] === true ? { example: examples[0] } : {};
+      return { ...parameter, ...filledIn, schema: { ...schema, examples } };
     });
   }
   return fixed;

@@ -3,27 +3,37 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser, Locator, Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { createApiKey, withApiKey } from "../../src/store/api-keys.ts";
 import { cosineSimilarity } from "../../src/web/client.ts";
 import { answerOf, postFile, postJson } from "../support/client.ts";
+import { makeLandscape } from "../support/landscape.ts";
 import { leftOut } from "../support/left-out.ts";
 import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
 import { type Bytes, makeJpeg, makePng, makeTiff } from "../support/pictures.ts";
 import { reachingFakes, startService, type TestService } from "../support/service.ts";
 import { repositoryRoot } from "../support/source-files.ts";
+import { findAccessBreaches, findChromium, startChromium } from "./chromium.ts";
 import {
-  findAccessBreaches,
-  findChromium,
-  type PageRecord,
-  recordPage,
-  screens,
-  startChromium,
-} from "./chromium.ts";
+  bring,
+  card,
+  chooser,
+  expectCount,
+  expectText,
+  type Flow,
+  file,
+  heatMap,
+  openBoard,
+  pasted,
+  shapeOf,
+  tabTo,
+  urlField,
+  type Visit,
+  visitPage,
+} from "./page-visit.ts";
 
 const sizes = ["desktop", "phone"] as const;
-type Size = (typeof sizes)[number];
 
 /** A name of this machine that is no localhost: a page under it has no clipboard, as most of the house's. */
 const plainHost = "imagesvc.test";
@@ -46,7 +56,7 @@ let picture: Bytes;
 beforeAll(async () => {
   if (chromium === undefined) return;
   folder = await mkdtemp(join(tmpdir(), "imagesvc-page-"));
-  picture = await makeJpeg({ width: 640, height: 480, seed: 3 });
+  picture = await makeLandscape(0);
   nvidia = startNvidiaFake();
   const photo = await makeJpeg({ width: 900, height: 600, orientation: 6 });
   origin = await startOrigin({ "/photo.jpg": respond({ body: photo }) });
@@ -69,51 +79,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-interface Visit {
-  readonly size?: Size;
-  readonly scheme?: "light" | "dark";
-  readonly at?: URL;
-  /** Runs before the page is loaded. */
-  readonly before?: (page: Page) => Promise<void>;
-  /** Errors on the console that belong to the flow: Chromium writes one for every answer of 400 and more. */
-  readonly expectsErrors?: boolean;
+/** Opens the page of the one service or the other. */
+function visit(options: Partial<Visit>, flow: Flow): Promise<void> {
+  return visitPage(browser, { at: service.url, ...options }, flow);
 }
-
-/** Opens the page, and afterwards asks for what holds in every flow. */
-async function visit(
-  { size = "desktop", scheme = "light", at = service.url, before, ...options }: Visit,
-  flow: (page: Page, record: PageRecord) => Promise<void>,
-): Promise<void> {
-  const context = await browser.newContext({ ...screens[size], colorScheme: scheme });
-  try {
-    const page = await context.newPage();
-    const record = recordPage(page);
-    await before?.(page);
-    await page.goto(at.href);
-    await page.locator(".models li").first().waitFor();
-    await flow(page, record);
-    expect([...record.hosts]).toEqual([at.host]);
-    const errors = record.errors.filter(
-      (error) => !options.expectsErrors || !error.startsWith("Failed to load resource"),
-    );
-    expect(errors).toEqual([]);
-    expect(await page.evaluate("document.documentElement.scrollWidth - innerWidth")).toBe(0);
-  } finally {
-    await context.close();
-  }
-}
-
-const file = (bytes: Uint8Array, name = "harbour at dusk.jpg", mimeType = "image/jpeg") => ({
-  name,
-  mimeType,
-  buffer: Buffer.from(bytes),
-});
-
-/** The field behind the button that is shown. */
-const chooser = (page: Page) => page.locator('input[type="file"]:visible').first();
-const card = (page: Page, model: string) => page.getByRole("region", { name: model, exact: true });
-const urlField = (page: Page) => page.getByLabel("or its URL").filter({ visible: true });
-const heatMap = (part: Locator) => part.getByRole("slider");
 
 /** The numbers of a vector, as the service answers them. */
 async function vectorOf(bytes: Bytes, model = "clip-ViT-B-32"): Promise<readonly number[]> {
@@ -165,18 +134,15 @@ describe.if(chromium !== undefined).each(sizes)("the page, %s", (size) => {
 
 describe.if(chromium !== undefined).each(sizes)("the board, %s", (size) => {
   test("pictures and a text on the board have the cosines of their vectors, and a text ranks them", async () => {
-    const pictures = await Promise.all(
-      [11, 12, 13].map((seed) => makePng({ seed, kind: seed === 12 ? "noise" : "gradient" })),
-    );
+    const names = ["night ferry.jpg", "first snow.jpg", "desert.jpg"];
+    const pictures = await Promise.all([1, 2, 3].map(makeLandscape));
     const vectors: (readonly number[])[] = [];
     for (const bytes of pictures) vectors.push(await vectorOf(bytes));
     const textVector = async (text: string) =>
       (await answerOf(await postJson(service, "/embed-text", { text }))).vector;
     await visit({ size, scheme: "dark" }, async (page) => {
       await openBoard(page);
-      await chooser(page).setInputFiles(
-        pictures.map((bytes, index) => file(bytes, `${index}.png`, "image/png")),
-      );
+      await chooser(page).setInputFiles(pictures.map((bytes, index) => file(bytes, names[index])));
       await page.getByLabel("or a text").fill("a harbour");
       await page.getByLabel("or a text").press("Enter");
       const all = [...vectors, await textVector("a harbour")];
@@ -191,7 +157,7 @@ describe.if(chromium !== undefined).each(sizes)("the board, %s", (size) => {
       const wanted = await textVector("a dog in the snow");
       const ranked = vectors
         .map((vector, index) => ({
-          name: `${index}.png`,
+          name: names[index] ?? "",
           cosine: cosineSimilarity(wanted, vector),
         }))
         .sort((a, b) => b.cosine - a.cosine);
@@ -201,7 +167,8 @@ describe.if(chromium !== undefined).each(sizes)("the board, %s", (size) => {
       expect(await page.locator(".ranked output").allTextContents()).toEqual(
         ranked.map(({ cosine }) => cosine.toFixed(4)),
       );
-      await page.getByRole("button", { name: "Remove 1.png" }).click();
+      await savePicture(page, `page-board-${size}.png`);
+      await page.getByRole("button", { name: "Remove first snow.jpg" }).click();
       await expectCount(page.locator(".ranked li"), 2);
       await expectCount(cells, 9);
     });
@@ -492,76 +459,6 @@ describe.if(chromium !== undefined)("while the page waits, and when it fails", (
     });
   });
 });
-
-async function openBoard(page: Page): Promise<void> {
-  await page.getByRole("link", { name: "Compare", exact: true }).click();
-  await page.getByLabel("or a text").waitFor();
-}
-
-/** Columns and rows of a heat map. */
-async function shapeOf(cells: Locator): Promise<readonly number[]> {
-  const canvas = cells.locator("canvas");
-  return [Number(await canvas.getAttribute("width")), Number(await canvas.getAttribute("height"))];
-}
-
-async function expectText(part: Locator, text: string): Promise<void> {
-  await part.filter({ hasText: text }).waitFor();
-  expect(await part.textContent()).toBe(text);
-}
-
-async function expectCount(part: Locator, count: number): Promise<void> {
-  await part.nth(count).waitFor({ state: "detached" });
-  expect(await part.count()).toBe(count);
-}
-
-/** Presses Tab until the element whose name begins so has the focus. */
-async function tabTo(page: Page, name: string): Promise<void> {
-  for (let presses = 0; presses < 60; presses++) {
-    await page.keyboard.press("Tab");
-    const focused = String(
-      await page.evaluate(
-        "(({ ariaLabel, labels, textContent }) => ariaLabel ?? labels?.[0]?.textContent ?? textContent)(document.activeElement)",
-      ),
-    );
-    if (focused.startsWith(name)) return;
-  }
-  throw new Error(`no Tab leads to ${name}`);
-}
-
-/** Drops or pastes a file or a text, as another window would. */
-async function bring(
-  page: Page,
-  kind: "drop" | "paste",
-  what: { readonly name: string; readonly base64: string } | { readonly text: string },
-): Promise<void> {
-  await page.evaluate(`(async () => {
-    const what = ${JSON.stringify(what)};
-    const data = new DataTransfer();
-    if ("text" in what) data.setData("text/plain", what.text);
-    else {
-      const bytes = Uint8Array.from(atob(what.base64), (character) => character.charCodeAt(0));
-      data.items.add(new File([bytes], what.name, { type: "image/jpeg" }));
-    }
-    const options = { bubbles: true, cancelable: true };
-    document.body.dispatchEvent(${
-      kind === "drop"
-        ? "new DragEvent('drop', { ...options, dataTransfer: data })"
-        : "new ClipboardEvent('paste', { ...options, clipboardData: data })"
-    });
-  })()`);
-}
-
-/** What the clipboard holds, as a field gets it. */
-async function pasted(page: Page): Promise<string> {
-  await page.evaluate(
-    `document.body.append(Object.assign(document.createElement("textarea"), { id: "clip" }))`,
-  );
-  await page.locator("#clip").focus();
-  await page.keyboard.press("Control+V");
-  const text = await page.locator("#clip").inputValue();
-  await page.evaluate(`document.querySelector("#clip").remove()`);
-  return text;
-}
 
 async function runInShell(line: string): Promise<{
   readonly vector: readonly number[];

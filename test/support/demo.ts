@@ -93,7 +93,7 @@ async function untilReady(url: string): Promise<boolean> {
 /** What to try, in lines that can be copied into a shell as they stand. */
 function instructions(url: string, pictureUrl: string): string {
   return `
-The demo is ready. In a browser:  ${url}/docs
+The demo is ready. In a browser:  ${url}/
 
 In another terminal, in the project's folder (${picturePath} is a sample picture):
 

@@ -97,7 +97,7 @@ function TextForm({ onText }: { readonly onText: (text: string) => void }) {
       <input
         id={id}
         type="text"
-        placeholder="a photo of a harbour at dusk"
+        placeholder="a harbour at dusk"
         value={text}
         onChange={({ target }) => setText(target.value)}
       />
