@@ -10,6 +10,7 @@ import { livez } from "./livez.ts";
 import { memory } from "./memory.ts";
 import { overload } from "./overload.ts";
 import { preprocess } from "./preprocess.ts";
+import { search } from "./search.ts";
 import { soak } from "./soak.ts";
 import { start } from "./start.ts";
 import { throughput } from "./throughput.ts";
@@ -35,6 +36,7 @@ const figures = new Map<string, Figure>([
   ["idle-memory", idleMemory],
   ["memory", memory],
   ["cache", cache],
+  ["search", search],
   ["start", start],
   ["overload", overload],
   ["soak", soak],
