@@ -1,5 +1,6 @@
 /** A model for one command: loaded, used, and its workers ended. */
 import type { Backend } from "../backends/backend.ts";
+import type { Batcher } from "../backends/batcher.ts";
 import type { ClipBackend } from "../backends/clip.ts";
 import { inTime } from "../backends/deadline.ts";
 import type { Embedder } from "../core/embed.ts";
@@ -12,7 +13,7 @@ export interface EmbeddingParts {
   readonly embedder: Embedder;
   readonly textEmbedder: TextEmbedder;
   readonly clip: Backend & Pick<ClipBackend, "load">;
-  readonly batcher: { close(): Promise<void> };
+  readonly batcher: Pick<Batcher, "close" | "prepareUpstream">;
   /** Where vectors of earlier runs are found; undefined where none are kept. */
   readonly memory?: { open(): Promise<void>; close(): Promise<unknown> } | undefined;
   readonly workerCount: number;

@@ -1,15 +1,22 @@
 /** `imagesvc search`: the pictures of a folder that fit a text best. */
-import { mkdir, realpath } from "node:fs/promises";
+import { mkdir, realpath, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Backend } from "../backends/backend.ts";
 import { codeOf, messageOf, Problem } from "../errors.ts";
+import { limits } from "../limits.ts";
 import { isFolder } from "../sources/folder.ts";
-import { openSearchIndex, type SearchIndex } from "../store/search-index.ts";
+import { type Match, openSearchIndex, type SearchIndex } from "../store/search-index.ts";
 import type { CommandCall } from "./command-call.ts";
+import { contactSheet, type ShownMatch } from "./contact-sheet.ts";
 import { updateIndex } from "./folder-index.ts";
-import { type ComposeParts, withLoadedModel } from "./loaded-model.ts";
+import { inWords } from "./line-output.ts";
+import { type ComposeParts, type EmbeddingParts, withLoadedModel } from "./loaded-model.ts";
 
 const defaultTop = 10;
+/** Matches that a page shows at most: all of their pictures are in it. */
+const maxShown = 200;
+/** A picture of some 400 pixels. */
+const thumbnailBase64Chars = 40_000;
 
 /** @returns 0, 1 if there is no such folder or no vector for the text, 2 for wrong options, 130 when interrupted. */
 export async function runSearch(call: CommandCall, compose: ComposeParts): Promise<number> {
@@ -17,6 +24,12 @@ export async function runSearch(call: CommandCall, compose: ComposeParts): Promi
   const top = readTop(call.options.get("top"));
   if (top === undefined) {
     call.tell("imagesvc: search: --top must be a whole number from 1 to 100000");
+    return 2;
+  }
+  if (call.options.has("open") && top > maxShown) {
+    call.tell(
+      `imagesvc: search: --open shows at most ${maxShown} pictures: ask for fewer with --top`,
+    );
     return 2;
   }
   if (text.trim() === "") {
@@ -42,18 +55,60 @@ export async function runSearch(call: CommandCall, compose: ComposeParts): Promi
     const matches = index
       .best(query, top)
       .map(({ path, cosine }) => ({ path: join(folder, path), cosine: Number(cosine.toFixed(6)) }));
-    if (call.options.has("json")) await call.print(`${JSON.stringify(matches)}\n`);
-    else {
-      const lines = matches.map(
-        ({ path, cosine }) => `${cosine.toFixed(4).padStart(7)}  ${path}\n`,
-      );
-      await call.print(lines.join(""));
-    }
-    if (call.config.CLIP_WEIGHTS === "synthetic") {
-      call.tell("The weights are synthetic: these matches mean nothing.");
-    }
+    await printMatches(call, matches);
+    if (call.options.has("open")) await showSheet(call, parts, { text, folder, matches, stop });
+    const note = noteOf(call);
+    if (note !== undefined) call.tell(note);
     return 0;
   });
+}
+
+async function printMatches(call: CommandCall, matches: readonly Match[]): Promise<void> {
+  if (call.options.has("json")) return await call.print(`${JSON.stringify(matches)}\n`);
+  const lines = matches.map(({ path, cosine }) => `${cosine.toFixed(4).padStart(7)}  ${path}\n`);
+  await call.print(lines.join(""));
+}
+
+/** What must be said of the matches. */
+function noteOf({ config }: CommandCall): string | undefined {
+  if (config.CLIP_WEIGHTS !== "synthetic") return undefined;
+  return "The weights are synthetic: these matches mean nothing.";
+}
+
+interface Found {
+  readonly text: string;
+  readonly folder: string;
+  readonly matches: readonly Match[];
+  readonly stop: AbortSignal;
+}
+
+/** Writes a page with the matches' pictures, and opens it where there is something to do so. */
+async function showSheet(call: CommandCall, parts: EmbeddingParts, found: Found): Promise<void> {
+  const shown: ShownMatch[] = [];
+  for (const match of found.matches) {
+    shown.push({ ...match, thumbnail: await thumbnailOf(parts, match.path, found.stop) });
+  }
+  const path = join(indexFolderOf(call), "matches.html");
+  await inWords(path, async () => {
+    // The page of an earlier search may be open to others, or a link.
+    await rm(path, { force: true });
+    const page = contactSheet({ ...found, matches: shown, note: noteOf(call) });
+    await writeFile(path, page, { mode: 0o600, flag: "wx" });
+  });
+  call.tell(`the matches are shown in ${path}`);
+  const opener = Bun.which("xdg-open", { PATH: call.environment["PATH"] ?? "" });
+  if (opener === null) return;
+  // The browser lives longer than this command.
+  const io = { stdin: "ignore", stdout: "ignore", stderr: "ignore" } as const;
+  Bun.spawn([opener, path], { ...io, env: call.environment }).unref();
+}
+
+/** A small JPEG or PNG of a picture; nothing where it cannot be read any more. */
+async function thumbnailOf({ batcher }: EmbeddingParts, path: string, stop: AbortSignal) {
+  const deadline = performance.now() + limits.hangTimeoutMs;
+  const terms = { image: { kind: "file", path } as const, signal: stop, deadline };
+  const { outcome } = await batcher.prepareUpstream(terms, thumbnailBase64Chars);
+  return "problem" in outcome.result ? undefined : outcome.result;
 }
 
 function readTop(text: string | true | undefined): number | undefined {

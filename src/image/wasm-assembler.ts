@@ -69,6 +69,11 @@ export const i32x4 = {
   dot_i16x8_s: (a: Code, b: Code): Code => vector(186, [a, b]),
 };
 
+export const f32x4 = {
+  add: (a: Code, b: Code): Code => vector(228, [a, b]),
+  mul: (a: Code, b: Code): Code => vector(230, [a, b]),
+};
+
 /** Runs `body`, and again while `condition` is not 0. */
 export function loop(body: Code, condition: Code): Code {
   return [opcode.loop, opcode.block, body, condition, opcode.branchIf, 0, opcode.end];

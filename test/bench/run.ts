@@ -21,6 +21,7 @@ import { overload } from "./overload.ts";
 import { peers } from "./peers.ts";
 import { preprocess } from "./preprocess.ts";
 import { asMarkdown, findingsOf, withFigure } from "./report.ts";
+import { search } from "./search.ts";
 import { shapes } from "./shapes.ts";
 import { shrinkOnLoad } from "./shrink-on-load.ts";
 import { soak } from "./soak.ts";
@@ -62,6 +63,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["memory", memory],
   ["float-text", floatText],
   ["cache", cache],
+  ["search", search],
   ["start", start],
   ["embed", embed],
   ["peers", peers],

@@ -1,8 +1,9 @@
 /** `imagesvc search`, as a process of its own with synthetic weights. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { extname, join } from "node:path";
+import sharp from "sharp";
 import { makeJpeg, makePng, truncate } from "../support/pictures.ts";
 import { runMain } from "../support/process.ts";
 
@@ -51,7 +52,42 @@ test("the best matches are printed; only what is new is embedded, and what is go
   expect(JSON.parse(changed.output)).toEqual([
     { path: join(pictures, "deeper/c.png"), cosine: expect.any(Number) },
   ]);
-  expect(await readdir(join(cache, "search"))).toHaveLength(1);
+  const names = await readdir(join(cache, "search"));
+  expect(names.map((name) => extname(name)).sort()).toEqual([".sqlite", ".vectors"]);
+});
+
+test("--open writes one page with the pictures in it, and opens it in the browser", async () => {
+  const name = `<img src=x onerror=alert(1)> "&'.jpg`;
+  await Bun.write(join(pictures, name), await makeJpeg({ seed: 7, width: 900, kind: "noise" }));
+  const [programs, opened] = [join(folder, "programs"), join(folder, "opened")];
+  await mkdir(programs);
+  const opener = join(programs, "xdg-open");
+  await Bun.write(opener, `#!/bin/sh\necho "$1" > "${opened}"\n`);
+  await chmod(opener, 0o755);
+  const { code, output, errors } = await runMain(["search", pictures, "a <cat>", "--open"], {
+    CACHE_DIR: cache,
+    PATH: `${programs}:/usr/bin:/bin`,
+  });
+  const page = join(cache, "search/matches.html");
+  expect(errors).toContain(`the matches are shown in ${page}\n`);
+  expect([code, output.split("\n")]).toEqual([
+    0,
+    expect.arrayContaining([expect.stringContaining(name)]),
+  ]);
+  while (!(await Bun.file(opened).exists()) || Bun.file(opened).size === 0) await Bun.sleep(5);
+  expect(await Bun.file(opened).text()).toBe(`${page}\n`);
+  const html = await Bun.file(page).text();
+  expect((await stat(page)).mode & 0o777).toBe(0o600);
+  expect(html).toContain("<h1>a &lt;cat&gt;</h1>");
+  expect(html).not.toContain("<img src=x");
+  expect(html).toContain("The weights are synthetic");
+  const images = [...html.matchAll(/src="data:image\/(?:jpeg|png);base64,([^"]+)"/g)];
+  expect(images).toHaveLength(output.trim().split("\n").length);
+  for (const [, base64 = ""] of images) {
+    expect(base64.length).toBeLessThan(40_001);
+    expect((await sharp(Buffer.from(base64, "base64")).stats()).channels).toHaveLength(3);
+  }
+  expect(/(?:src|href)="(?!data:|file:)/.test(html)).toBe(false);
 });
 
 test("an empty folder has no matches", async () => {
@@ -67,6 +103,7 @@ test("an empty folder has no matches", async () => {
 test.each([
   [["search", "/nowhere", "cat"], 1, '"/nowhere" is no folder'],
   [["search", tmpdir(), "cat", "--top", "0"], 2, "--top must be a whole number from 1"],
+  [["search", tmpdir(), "cat", "--open", "--top", "201"], 2, "--open shows at most 200 pictures"],
   [["search", tmpdir()], 2, "TEXT is missing"],
   [["search", tmpdir(), " "], 2, "TEXT is empty"],
 ])("what cannot be searched is told: %p", async (argv, expected, sentence) => {

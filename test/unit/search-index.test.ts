@@ -3,7 +3,9 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { openSearchIndex } from "../../src/store/search-index.ts";
+import { cosineSimilarity } from "../../src/vector/similarity.ts";
 
 let folder: string;
 let path: string;
@@ -96,7 +98,7 @@ test("the name and the vector of a picture that is gone, or has changed, are in 
   index.keepOnly(new Set(pictures.map(({ name }) => name)));
   const isChanged = (at: number) => at % 7 === 0;
   for (const [, { name }] of pictures.entries().filter(([at]) => isChanged(at))) {
-    index.put(name, "2", east);
+    index.put(name, "2", randomVector());
   }
   const kept = new Set(
     pictures.filter((_, at) => isChanged(at) || at % 3 === 0).map(({ name }) => name),
@@ -110,6 +112,70 @@ test("the name and the vector of a picture that is gone, or has changed, are in 
     const middle = Buffer.from(vector.buffer, 512, 64);
     expect(bytes.includes(middle)).toBe(!isGone && !isChanged(at));
   }
+});
+
+test("a search finds the same as comparing one by one, whatever was put, changed and forgotten", async () => {
+  const names = fc.constantFrom(...Array.from({ length: 12 }, (_, at) => `${at}.jpg`));
+  const vectors = fc
+    .array(fc.integer({ min: -9, max: 9 }), { minLength: 5, maxLength: 5 })
+    .filter((numbers) => numbers.some((number) => number !== 0))
+    .map((numbers) => Float32Array.from(numbers));
+  const puts = fc.record({ kind: fc.constant("put" as const), name: names, vector: vectors });
+  const forgets = fc.record({ kind: fc.constant("keep" as const), kept: fc.uniqueArray(names) });
+  let at = 0;
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof(puts, puts, forgets)), vectors, async (changes, query) => {
+      at += 1;
+      const known = new Map<string, Float32Array>();
+      const file = join(folder, `${at}.sqlite`);
+      {
+        using index = await openSearchIndex(file, () => {});
+        for (const change of changes) {
+          if (change.kind === "put") {
+            index.put(change.name, "1", change.vector);
+            known.set(change.name, change.vector);
+            continue;
+          }
+          index.keepOnly(new Set(change.kept));
+          for (const name of known.keys()) if (!change.kept.includes(name)) known.delete(name);
+        }
+      }
+      using index = await openSearchIndex(file, () => {});
+      const expected = [...known]
+        .map(([path, vector]) => ({ path, cosine: cosineSimilarity(query, vector) }))
+        .sort((a, b) => b.cosine - a.cosine || (a.path < b.path ? -1 : 1));
+      expect(index.best(query, 100)).toEqual(expected);
+      // Of equals any may be among the first.
+      expect(index.best(query, 3).map(({ cosine }) => cosine)).toEqual(
+        expected.slice(0, 3).map(({ cosine }) => cosine),
+      );
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test("a vector that is not the one that was written is forgotten, and the others stay", async () => {
+  {
+    using index = (await open()).index;
+    for (const name of ["a", "b", "c"]) index.put(name, "1", east);
+  }
+  // As one that was killed in the middle of a change leaves it.
+  const vectors = path.replace(".sqlite", ".vectors");
+  const bytes = await Bun.file(vectors).bytes();
+  await writeFile(vectors, bytes.fill(1, 32, 40));
+  using database = new Database(path);
+  database.run("INSERT INTO writers VALUES ('somebody')");
+  {
+    const { index, broken } = await open();
+    using mended = index;
+    expect(broken).toBe(0);
+    expect(["a", "b", "c"].filter((name) => mended.has(name, "1"))).toEqual(["a", "c"]);
+    mended.put("d", "1", north);
+    expect(mended.best(north, 9).map((one) => one.path)).toEqual(["d", "a", "c"]);
+  }
+  await writeFile(vectors, bytes.subarray(0, 40));
+  using index = (await open()).index;
+  expect(["a", "c", "d"].filter((name) => index.has(name, "1"))).toEqual(["a"]);
 });
 
 /** Ways in which a file is no index of ours. */

@@ -1,6 +1,6 @@
 /** `/problems/*`: the pages that an error answer's `type` points to. */
 import { Elysia } from "elysia";
-import { Problem, type ProblemCode, problems } from "../../errors.ts";
+import { isProblemCode, Problem, problems } from "../../errors.ts";
 
 export function problemRoutes() {
   return new Elysia({ normalize: false })
@@ -9,7 +9,7 @@ export function problemRoutes() {
       "/problems/:code",
       ({ params }) => {
         const { code } = params;
-        if (!isCode(code))
+        if (!isProblemCode(code))
           throw new Problem("not-found", "There is no such problem: see /problems.");
         const { status, title, explanation } = problems[code];
         return page(
@@ -19,10 +19,6 @@ export function problemRoutes() {
       },
       { detail: { hide: true } },
     );
-}
-
-function isCode(code: string): code is ProblemCode {
-  return Object.hasOwn(problems, code);
 }
 
 function index(): string {
