@@ -3,6 +3,7 @@ import { availableParallelism, cpus, loadavg } from "node:os";
 import { parseArgs } from "node:util";
 import { dependencies, version } from "../../package.json" with { type: "json" };
 import { cache } from "./cache.ts";
+import { embedMemory } from "./embed-memory.ts";
 import { eventLoop } from "./event-loop.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { latency } from "./latency.ts";
@@ -37,6 +38,7 @@ const figures = new Map<string, Figure>([
   ["memory", memory],
   ["cache", cache],
   ["search", search],
+  ["embed-memory", embedMemory],
   ["start", start],
   ["overload", overload],
   ["soak", soak],

@@ -93,7 +93,7 @@ test.each(["bad key with spaces", "two\nlines", "schlüssel"])(
     const file = join(folder.path, "key");
     await Bun.write(file, text);
     const said =
-      "NVIDIA_API_KEY_FILE is not usable: it must hold one word of printable ASCII, as NVIDIA gives it";
+      "NVIDIA_API_KEY_FILE is not usable: it must hold one word of printable ASCII, as it was given out";
     expect(errorOf({ NVIDIA_API_KEY_FILE: file }).message).toBe(said);
     await Bun.write(file, " good\r\n");
     const credentials = open({ NVIDIA_API_KEY_FILE: file });
