@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { repositoryRoot } from "../support/source-files.ts";
 import { cache } from "./cache.ts";
 import { embed } from "./embed.ts";
+import { embedMemory } from "./embed-memory.ts";
 import { eventLoop } from "./event-loop.ts";
 import { fairness } from "./fairness.ts";
 import { flameGraph } from "./flame-graph.ts";
@@ -64,6 +65,7 @@ export const figures: ReadonlyMap<string, Figure> = new Map<string, Figure>([
   ["float-text", floatText],
   ["cache", cache],
   ["search", search],
+  ["embed-memory", embedMemory],
   ["start", start],
   ["embed", embed],
   ["peers", peers],

@@ -25,7 +25,7 @@ test("a key of NVIDIA's that is none ends the start, and is not quoted", async (
     const { code, errors } = await runMain(["serve"], { NVIDIA_API_KEY: key });
     expect(code).toBe(2);
     expect(errors).toBe(
-      "imagesvc: NVIDIA_API_KEY is not usable: it must be one word of printable ASCII, as NVIDIA gives it\n",
+      "imagesvc: NVIDIA_API_KEY is not usable: it must be one word of printable ASCII, as it was given out\n",
     );
   }
 });
