@@ -6,6 +6,7 @@ import { createWorker } from "../../src/backends/pool.ts";
 import { imageTower } from "../../src/models/onnx/image-tower.ts";
 import { encodeModel } from "../../src/models/onnx/model-proto.ts";
 import { textTower } from "../../src/models/onnx/text-tower.ts";
+import { preparedFolderIn, syntheticFolder } from "../../src/models/prepared.ts";
 import { workerFiles } from "../../src/native/worker-files.ts";
 import { answerOf, expectProblem, postFile, postJson } from "../support/client.ts";
 import { defaultModel } from "../support/default-model.ts";
@@ -35,21 +36,22 @@ async function copyModel() {
     await using _service = await startReady();
   }
   const folder = await temporaryFolder();
-  const prepared = join(testModelsDir, "prepared");
-  await cp(prepared, join(folder.path, "prepared"), { recursive: true });
-  const files = await readdir(folder.path, { recursive: true });
+  const from = syntheticFolder(preparedFolderIn(testModelsDir), defaultModel.id);
+  const prepared = syntheticFolder(preparedFolderIn(folder.path), defaultModel.id);
+  await cp(from, prepared, { recursive: true });
+  const files = await readdir(prepared, { recursive: true });
   const find = (pattern: RegExp) => {
     const found = files.find((file) => pattern.test(file));
     if (found === undefined) throw new Error(`no ${pattern} among ${files}`);
-    return join(folder.path, found);
+    return join(prepared, found);
   };
   return {
     path: folder.path,
     image: find(/packed-[^/]+\/image\.onnx\.data$/),
     /** Packed, and what is loaded in its place. */
-    texts: [find(/packed-[^/]+\/text\.onnx\.data$/), find(/v1\/text\.onnx\.data$/)],
-    imageGraphs: [find(/packed-[^/]+\/image\.onnx$/), find(/v1\/image\.onnx$/)] as const,
-    textGraphs: [find(/packed-[^/]+\/text\.onnx$/), find(/v1\/text\.onnx$/)],
+    texts: [find(/packed-[^/]+\/text\.onnx\.data$/), find(/^text\.onnx\.data$/)],
+    imageGraphs: [find(/packed-[^/]+\/image\.onnx$/), find(/^image\.onnx$/)] as const,
+    textGraphs: [find(/packed-[^/]+\/text\.onnx$/), find(/^text\.onnx$/)],
     [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
   };
 }
