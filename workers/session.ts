@@ -40,6 +40,9 @@ export type ImageTower = Pick<
   "imageTower" | "packedImageTower" | "dimensions" | "side" | "threads"
 >;
 
+/** A text tower, and how to run it. */
+export type TextTower = Omit<ClipTextModelFile, "skipsPadding">;
+
 /** How a packed tower is opened: it was optimised when it was packed. */
 export const packedOptions: OwnOptions = { graphOptimizationLevel: "disabled" };
 
@@ -115,7 +118,7 @@ export async function createSession(
  *   it was changed since it was checked.
  */
 export async function createTextSession(
-  model: ClipTextModelFile,
+  model: TextTower,
   own: OwnOptions = {},
 ): Promise<TextSession> {
   const { Tensor } = await loadOnnxruntime();

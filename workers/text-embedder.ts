@@ -14,7 +14,7 @@ import { createTextSession, type TextSession } from "./session.ts";
 /** Embeds texts, with whatever that takes loaded when it is first needed. */
 export interface TextEmbedder {
   /**
-   * Embeds the texts, those of about the same length in one inference.
+   * Embeds the texts, in one inference or few.
    *
    * @returns a problem if the tower was changed since it was checked, cannot be loaded, or is broken.
    * @throws Error of the inference itself.
@@ -52,7 +52,8 @@ export function createTextEmbedder(): TextEmbedder {
     const startedMs = performance.now();
     const tokenized = texts.map(tokenize);
     const vectors: Float32Array<ArrayBuffer>[] = [];
-    for (const group of groupByLength(tokenized.map(({ ids }) => ids.length))) {
+    const lengths = tokenized.map(({ ids }) => ids.length);
+    for (const group of groupByLength(lengths, paddingCost(model))) {
       const { inputIds, length } = padded(group.flatMap((index) => tokenized[index] ?? []));
       const rows = await gate.onShare(() => session.run(inputIds, group.length, length));
       for (const [row, index] of group.entries()) {
@@ -101,19 +102,32 @@ async function openSession(model: ClipTextModelFile): Promise<TextSession> {
 const tokensOfAnInference = 18;
 
 /**
+ * What a token of padding costs, as part of any other: in our graph attention alone computes it. Measured on one
+ * thread, ViT-B/32: 0.025 ms.
+ */
+function paddingCost({ skipsPadding }: ClipTextModelFile): number {
+  return skipsPadding ? 0.08 : 1;
+}
+
+/**
  * Divides sequences into those that go into an inference together, so that padding them to one length and the
  * inferences themselves cost least.
  *
  * @param lengths tokens of each sequence, end tokens included.
+ * @param paddingCost what a token of padding costs, as part of any other.
  * @returns indexes of the sequences of each inference, shorter ones first.
  */
-export function groupByLength(lengths: readonly number[]): readonly (readonly number[])[] {
+export function groupByLength(
+  lengths: readonly number[],
+  paddingCost: number,
+): readonly (readonly number[])[] {
   const sorted = [...lengths.entries()].sort(([, one], [, other]) => one - other);
   /** Of the first so many: the least cost, and where the last group starts then. */
   const best: { readonly cost: number; readonly start: number }[] = [{ cost: 0, start: 0 }];
   for (const [last, [, length]] of sorted.entries()) {
     const choices = best.map(({ cost }, start) => ({
-      cost: cost + tokensOfAnInference + (last + 1 - start) * length,
+      // What is no padding costs the same in every division.
+      cost: cost + tokensOfAnInference + paddingCost * (last + 1 - start) * length,
       start,
     }));
     best.push(choices.reduce((one, other) => (other.cost < one.cost ? other : one)));

@@ -83,7 +83,9 @@ export function createClip(options: ClipOptions): ClipBackend {
       const files = await obtainClipFiles(options, { ...terms, onState: state.set });
       if (files === undefined) return;
       const { textTower, packed, model } = files;
-      textModel = { textTower, packedTextTower: packed?.textTower, dimensions, threads };
+      const packedTextTower = packed?.textTower;
+      const skipsPadding = model.from.kind !== "onnx";
+      textModel = { textTower, packedTextTower, skipsPadding, dimensions, threads };
       await batcher.warmUp(modelFileOf(files));
       fingerprint = fingerprintOf(exactId, input, model);
       state.set({ kind: "ready" });

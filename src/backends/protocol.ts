@@ -56,6 +56,8 @@ export interface ClipTextModelFile {
   readonly textTower: string;
   /** The same, packed for this host; it is loaded in the other's place as long as it is unchanged. */
   readonly packedTextTower?: string | undefined;
+  /** Whether its graph computes next to nothing of padding, as ours does; those that others publish compute it all. */
+  readonly skipsPadding: boolean;
   /** Length of an embedding. */
   readonly dimensions: number;
   /** onnxruntime's intra-op threads of this worker. */

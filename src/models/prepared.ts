@@ -23,8 +23,8 @@ export function modelFilesIn(folder: string): ModelFiles {
 }
 
 /** Both go into a folder's name: to be raised whenever the graph's or the tensors' bytes change. */
-const SYNTHETIC_VERSION = 2;
-const GRAPH_VERSION = 2;
+const SYNTHETIC_VERSION = 3;
+const GRAPH_VERSION = 3;
 /** Goes into the name of an int8 tower's folder, behind that of the model: to be raised for that tower alone. */
 const INT8_VERSION = 1;
 

@@ -81,7 +81,7 @@ async function startOver(worker: ReturnType<typeof createFakeWorker>) {
     state: () => ({ kind: "ready" }),
     admission: () => undefined,
     embedText: async (job) => {
-      const model = { textTower: "text.onnx", dimensions: 1, threads: 1 };
+      const model = { textTower: "text.onnx", skipsPadding: true, dimensions: 1, threads: 1 };
       const { outcome } = await batcher.embedText({ ...job, model });
       return { ...outcome, model: "m", timings: {} };
     },

@@ -75,7 +75,7 @@ export async function embedAll(
   }
   const textVectors: Float32Array[] = [];
   for (const some of chunked(texts)) {
-    const model = { textTower, packedTextTower, dimensions, threads };
+    const model = { textTower, packedTextTower, skipsPadding: true, dimensions, threads };
     const outcomes = await worker.run({ kind: "embed-texts", model, texts: some });
     if ("problem" in outcomes) throw new Error(outcomes.problem.detail);
     textVectors.push(...outcomes.map(({ vector }) => vector));

@@ -103,6 +103,7 @@ test("24 clients share tasks of texts among both workers, where the weights are 
   const model: ClipTextModelFile = {
     textTower: "text.onnx",
     packedTextTower: "packed/text.onnx",
+    skipsPadding: true,
     dimensions: 1,
     threads: 1,
   };

@@ -12,7 +12,12 @@ import {
   imageOf,
 } from "../support/fake-worker.ts";
 
-const model: ClipTextModelFile = { textTower: "text.onnx", dimensions: 1, threads: 1 };
+const model: ClipTextModelFile = {
+  textTower: "text.onnx",
+  skipsPadding: true,
+  dimensions: 1,
+  threads: 1,
+};
 
 /** A queue of batches of four in front of warm workers. */
 async function setUp(workers: readonly FakeWorker[]) {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { createSession, type ImageSession } from "../../workers/session.ts";
 import { relativeDifference } from "../support/difference.ts";
 import { plainImageEmbedding, plainTextEmbedding } from "../support/plain-clip.ts";
@@ -29,6 +30,12 @@ afterAll(async () => {
 /** Pixels as if prepared: float32, [3, side, side]. */
 function picture(seed: string): Float32Array<ArrayBuffer> {
   return tinyTensors.read(`${seed}.bias`, [3, side, side]).map((value) => value * 3);
+}
+
+/** Brings sequences to the longest one's length with end tokens. */
+function padded(sequences: readonly (readonly number[])[]): number[][] {
+  const length = Math.max(...sequences.map((ids) => ids.length));
+  return sequences.map((ids) => Array.from({ length }, (_, at) => ids[at] ?? endToken));
 }
 
 async function embedText(ids: readonly number[]): Promise<Float32Array> {
@@ -102,9 +109,29 @@ describe("the text tower in onnxruntime", () => {
     }
   });
 
+  test("gives a sequence the vector that it has alone, whichever others it shares an inference with", async () => {
+    const token = fc.integer({ min: 0, max: endToken - 1 });
+    const sequence = fc.array(token, { maxLength: tinyClip.text.maxTokens - 1 });
+    const sequences = fc.array(sequence, { minLength: 1, maxLength: 12 });
+    const ofAnInference = fc.integer({ min: 1, max: 12 });
+    await fc.assert(
+      fc.asyncProperty(sequences, ofAnInference, async (given, most) => {
+        const texts = given.map((tokens) => [...tokens, endToken]);
+        for (let start = 0; start < texts.length; start += most) {
+          const together = texts.slice(start, start + most);
+          const vectors = await text.embed(padded(together));
+          for (const [item, ids] of together.entries()) {
+            const alone = await embedText(ids);
+            expect(relativeDifference(vectors[item] ?? [], alone)).toBeLessThan(1e-6);
+          }
+        }
+      }),
+    );
+  });
+
   test("refuses a sequence that is too long and an id that is not in the vocabulary", async () => {
-    const tooLong = Array.from({ length: tinyClip.text.maxTokens + 1 }, () => endToken);
-    await expect(embedText(tooLong)).rejects.toThrow();
+    const tooLong = Array.from({ length: tinyClip.text.maxTokens }, () => 3);
+    await expect(embedText([...tooLong, endToken])).rejects.toThrow();
     await expect(embedText([endToken + 1, endToken])).rejects.toThrow();
   });
 });

@@ -28,7 +28,12 @@ beforeAll(async () => {
   folder = await temporaryFolder();
   const files = modelFilesIn(folder.path);
   await writeModel(files, smallClip, tinyTensors);
-  model = { textTower: files.textTower, dimensions: smallClip.dimensions, threads: 1 };
+  model = {
+    textTower: files.textTower,
+    skipsPadding: true,
+    dimensions: smallClip.dimensions,
+    threads: 1,
+  };
   worker = createWorker(workerFiles);
 });
 afterAll(async () => {

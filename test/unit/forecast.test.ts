@@ -11,7 +11,12 @@ import {
   type HeldTask,
 } from "../support/fake-worker.ts";
 
-const model: ClipTextModelFile = { textTower: "text.onnx", dimensions: 1, threads: 1 };
+const model: ClipTextModelFile = {
+  textTower: "text.onnx",
+  skipsPadding: true,
+  dimensions: 1,
+  threads: 1,
+};
 
 const maxBatch = { image: 8, text: 8 };
 

@@ -94,7 +94,7 @@ describe("an operator's own weights", () => {
     ]);
     const { exactId, kind, made } = await served();
     expect([exactId, kind]).toEqual([`${id}@${short}`, "weights"]);
-    expect(made).toHaveProperty("imageTower", expect.stringContaining(`clip-tiny-${short}-v2`));
+    expect(made).toHaveProperty("imageTower", expect.stringContaining(`clip-tiny-${short}-v3`));
     const { output } = await run(runModelsList);
     expect(output).toBe(
       `${id}  12 numbers  MIT  ${(own.length / 1e6).toFixed(1)} MB  ready\n  pinned by its SHA-256, and served as ${id}@${short}: ${sha256}\n`,
@@ -186,7 +186,7 @@ describe("pinned weights", () => {
     const { said } = await run(runModelsRemove, {}, { operands: [id] });
     expect(said).toBe(`${id} is no longer here, nor pinned\n`);
     expect(await readdir(join(modelsDir(), id))).toContainAllValues(["notes.txt", `${short}.lock`]);
-    expect(await readdir(join(modelsDir(), "prepared"))).toEqual([`clip-tiny-${short}-v2.lock`]);
+    expect(await readdir(join(modelsDir(), "prepared"))).toEqual([`clip-tiny-${short}-v3.lock`]);
     expect((await served()).exactId).toBe(id);
   });
 

@@ -12,13 +12,13 @@ const { side } = defaultModel.architecture.vision;
 
 /** If these must change, raise `SYNTHETIC_VERSION`, or hosts keep and serve what they have. */
 const pinned = {
-  "clip-vit-b-32-synthetic-v1/image.onnx":
-    "32dfaa11328b06c2a5bed928c6f1a5945fe9c905a5c040223aefba9f937383e3",
-  "clip-vit-b-32-synthetic-v1/image.onnx.data":
+  "clip-vit-b-32-synthetic-v3/image.onnx":
+    "1dfb385efe95527bc95c74c3d7853aac4def115d4b855e0be12dddb2f38c11d2",
+  "clip-vit-b-32-synthetic-v3/image.onnx.data":
     "6f6f2fa3e0a7189aa205846730c5ea10d4d802dfa1020d4998c6c3036f7d46c6",
-  "clip-vit-b-32-synthetic-v1/text.onnx":
-    "7e982e2927b42b178be2d3fe8f99e95912240564057a7460cc05302800c1782f",
-  "clip-vit-b-32-synthetic-v1/text.onnx.data":
+  "clip-vit-b-32-synthetic-v3/text.onnx":
+    "648d1a256e0a3848d008321a0dd48b65252c181dc0b0a51c320115eb7dfb6a45",
+  "clip-vit-b-32-synthetic-v3/text.onnx.data":
     "9f5df799bafa00410d4f2ad4a226e109a37f38678c8bcaffa09bdc4ec045e5fe",
 };
 

@@ -16,6 +16,10 @@ export interface Queries {
   readonly mask?: string;
   /** Multiplies rows of these. */
   readonly linear: Linear;
+  /** Lays rows out as `headShape` takes them, token-major; absent where they lie so. */
+  readonly spread?: (rows: string) => string;
+  /** Brings what lies so back to how the rows lay. */
+  readonly pack?: (rows: string) => string;
 }
 
 /** What the layers of one tower share. */
@@ -45,11 +49,11 @@ export function layerNorm(graph: GraphBuilder, x: string, name: string, width: n
  * The layers of transformers' `CLIPEncoder`, pooled.
  *
  * Rows are token-major, [tokens · batch, width], so that attention reads queries, keys and values in
- * place. Exact algebra saves work: the last layer computes only the pooled token beyond its keys and
- * values; a key's bias adds the same to a whole row of scores and cancels in the softmax; a value's
- * bias passes through attention, whose weights add up to 1, into the output projection's bias. And
- * 1.702 · QuickGELU(x) is y · σ(y) of y = 1.702 x, for which onnxruntime has a kernel three times as fast: the
- * factors are those of the products before and after it.
+ * place; where some of them are padding, those are left out, and `spread` puts them back for attention alone.
+ * Exact algebra saves work: the last layer computes only the pooled token beyond its keys and values; a key's bias
+ * adds the same to a whole row of scores and cancels in the softmax; a value's bias passes through attention, whose
+ * weights add up to 1, into the output projection's bias. And 1.702 · QuickGELU(x) is y · σ(y) of y = 1.702 x, for
+ * which onnxruntime has a kernel three times as fast: the factors are those of the products before and after it.
  *
  * @returns rows of the pooled tokens, [batch, width], before the final norm.
  */
@@ -110,14 +114,15 @@ export function encode(graph: GraphBuilder, tokenRows: string, encoder: Encoder)
 function attend(
   graph: GraphBuilder,
   { all, architecture: { width, heads } }: Encoder,
-  { headShape, mask }: Queries,
+  { headShape, mask, spread = asTheyAre, pack = asTheyAre }: Queries,
   rows: { readonly queries: string; readonly keys: string; readonly values: string },
 ): string {
   const inHeads = (x: string, shape: string): string => graph.node("Reshape", [x, shape]);
+  const { spread: spreadAll = asTheyAre } = all;
   // FusedMatMul's transBatch reads [tokens, batch, heads, channels] as [batch, heads, tokens, channels].
   const scores = graph.node(
     "FusedMatMul",
-    [inHeads(rows.queries, headShape), inHeads(rows.keys, all.headShape)],
+    [inHeads(spread(rows.queries), headShape), inHeads(spreadAll(rows.keys), all.headShape)],
     {
       transBatchA: { int: 1 },
       transBatchB: { int: 1 },
@@ -128,12 +133,18 @@ function attend(
   const masked = mask === undefined ? scores : graph.node("Add", [scores, mask]);
   const mixed = graph.node(
     "FusedMatMul",
-    [graph.node("Softmax", [masked], { axis: { int: -1 } }), inHeads(rows.values, all.headShape)],
+    [
+      graph.node("Softmax", [masked], { axis: { int: -1 } }),
+      inHeads(spreadAll(rows.values), all.headShape),
+    ],
     { transBatchB: { int: 1 } },
   );
   const tokenMajor = graph.node("Transpose", [mixed], { perm: { ints: [2, 0, 1, 3] } });
-  return graph.node("Reshape", [tokenMajor, graph.integers(-1, width)]);
+  return pack(graph.node("Reshape", [tokenMajor, graph.integers(-1, width)]));
 }
+
+/** Where rows lie as attention reads them. */
+const asTheyAre = (rows: string): string => rows;
 
 /** The output projection's bias plus what the value's bias becomes behind that projection. */
 function foldValueBias(
