@@ -63,6 +63,8 @@ interface Serving {
   readonly recall?: Recall | undefined;
   /** Takes note of the work. */
   readonly observer?: Observer;
+  /** Whether a picture that comes alone is inferred on all cores: that takes a session more, which takes time to open. */
+  readonly hasWideSession?: boolean;
 }
 
 /**
@@ -70,11 +72,8 @@ interface Serving {
  *
  * @throws RangeError that names the faults of FETCH_ALLOW.
  */
-export function composeCore(
-  config: Config,
-  surroundings: Surroundings,
-  { sharePlaces = Number.POSITIVE_INFINITY, recall, observer }: Serving = {},
-) {
+export function composeCore(config: Config, surroundings: Surroundings, serving: Serving = {}) {
+  const { sharePlaces = Number.POSITIVE_INFINITY, recall, observer } = serving;
   const { MAX_IMAGE_BYTES: maxImageBytes, FETCH_TIMEOUT_MS: fetchTimeoutMs } = config;
   const allow = parseFetchAllow(config.FETCH_ALLOW);
   const urlSource = createUrlSource({ fetchTimeoutMs, maxImageBytes, allow });
@@ -84,7 +83,7 @@ export function composeCore(
     directory: surroundings.folders.downloads,
     minFreeBytes: config.DOWNLOADS_MIN_FREE_BYTES,
   });
-  const { batcher, clip, workers } = composeLocalModel(config, surroundings, observer);
+  const { batcher, clip, workers } = composeLocalModel(config, surroundings, serving);
   const hosted = composeHostedModel(config, surroundings, { batcher, observer });
   const asking = createShare({ places: sharePlaces, whom: "NVIDIA", now });
   const backends = [joinedBackend(clip), sharedBackend(joinedBackend(hosted), asking)];
@@ -126,7 +125,11 @@ export function composeCore(
 }
 
 /** CLIP and the workers that it shares with whoever needs an image decoded. */
-function composeLocalModel(config: Config, surroundings: Surroundings, observer?: Observer) {
+function composeLocalModel(
+  config: Config,
+  surroundings: Surroundings,
+  { observer, hasWideSession = true }: Serving,
+) {
   const { cores, log, ...rest } = surroundings;
   const { workers, threads, wideThreads } = shapeOf(cores, config.WORKERS);
   const batcher = createBatcher({
@@ -151,7 +154,7 @@ function composeLocalModel(config: Config, surroundings: Surroundings, observer?
     weights: composeWeights(config, surroundings),
     clock: processClock,
     threadsPerWorker: threads,
-    wideThreads,
+    wideThreads: hasWideSession ? wideThreads : undefined,
     batcher,
     log,
   });

@@ -151,7 +151,8 @@ function composeNow(call: CommandCall, given: Given) {
   const here = surround(call, given);
   here.prepareThreads();
   const memory = composeMemory(call.config, here);
-  return { ...composeCore(call.config, here, { recall: memory?.recall }), memory };
+  const terms = { recall: memory?.recall, hasWideSession: false };
+  return { ...composeCore(call.config, here, terms), memory };
 }
 
 /** Starts a worker that holds no model. @throws Error with one sentence where native libraries cannot be loaded. */

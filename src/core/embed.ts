@@ -1,10 +1,11 @@
 /** The use case: one image, however it comes, becomes one embedding or one Problem. */
 import type { BackendOutcome, ImageBackend, StageTimings } from "../backends/backend.ts";
-import type { ImageBytes } from "../backends/protocol.ts";
+import type { ImageBytes, ImageFacts } from "../backends/protocol.ts";
 import { Problem } from "../errors.ts";
+import { limits } from "../limits.ts";
 import { noteStages, type Trail } from "../observer.ts";
 import type { Acquire, ImageSource } from "../sources/source.ts";
-import { type Downloads, type SavedFile, savedFile } from "../store/downloads.ts";
+import { type Downloads, type SavedFile, type StagedImage, savedFile } from "../store/downloads.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
 import { findModel, listIds } from "./model-ids.ts";
 import type { CacheStatus, Recall } from "./recall.ts";
@@ -94,17 +95,23 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
     const image = await acquireNoted(acquire, { source, hold, trail }, signal, timings);
     const startedAt = performance.now();
     const job = { image, signal, deadline, traceparent: trail?.traceparent() };
-    const outcome = await (recall ? recall.embed(backend, job) : backend.embed(job));
-    Object.assign(timings, outcome.timings);
-    noteOutcome(trail, outcome, startedAt);
-    signal.throwIfAborted();
-    const { facts, bytes } = outcome;
-    const stored = bytes ? ({ kind: "memory", bytes } as const) : image;
-    // Before the file is moved to where it is kept.
-    const shown = thumbnail ? await show(outcome, stored, { signal, deadline }) : {};
-    signal.throwIfAborted();
-    if (keep && keepDownloads && facts !== undefined) await downloads.keep(stored, facts);
-    return toEmbedded(outcome, normalize, keep, shown);
+    const keeping = keep && keepDownloads ? createKeeping(downloads) : undefined;
+    try {
+      const asked = keeping ? keeping.stageBefore(backend) : backend;
+      const outcome = await (recall ? recall.embed(asked, job) : asked.embed(job));
+      Object.assign(timings, outcome.timings);
+      noteOutcome(trail, outcome, startedAt);
+      signal.throwIfAborted();
+      const { facts, bytes } = outcome;
+      const stored = bytes ? ({ kind: "memory", bytes } as const) : image;
+      // Before the file is moved to where it is kept.
+      const shown = thumbnail ? await show(outcome, stored, { signal, deadline }) : {};
+      signal.throwIfAborted();
+      if (facts !== undefined) await keeping?.keep(stored, facts);
+      return toEmbedded(outcome, normalize, keep, shown);
+    } finally {
+      await keeping?.discard();
+    }
   }
 
   async function show(
@@ -146,6 +153,29 @@ export function createEmbedder(options: EmbedderOptions): Embedder {
         throw error;
       }
     },
+  };
+}
+
+/** A larger image is written once it is known that it is kept: until then it would be in memory twice. */
+const maxStagedBytes = limits.maxUploadInMemoryBytes;
+
+/** Keeps one image: the disk is at it while a model is asked, which is not done for one that was here before. */
+function createKeeping(downloads: Pick<Downloads, "keep" | "stage">) {
+  let staged: StagedImage | undefined;
+  return {
+    stageBefore: (backend: ImageBackend): ImageBackend => ({
+      ...backend,
+      embed: (job) => {
+        const { image } = job;
+        const isStaged = image.kind === "file" || image.bytes.length <= maxStagedBytes;
+        if (isStaged) staged = downloads.stage(image);
+        return backend.embed(job);
+      },
+    }),
+    keep: async (image: ImageBytes, facts: ImageFacts): Promise<void> => {
+      await (staged ? staged.keep(facts) : downloads.keep(image, facts));
+    },
+    discard: async (): Promise<void> => await staged?.discard(),
   };
 }
 

@@ -1,6 +1,6 @@
 /** Where an image comes from, and the one way to get its bytes. */
 import type { ImageBytes } from "../backends/protocol.ts";
-import { openFile } from "./file.ts";
+import { readSmallFile } from "./file.ts";
 import type { StoredPart } from "./upload.ts";
 import type { UrlSource } from "./url.ts";
 
@@ -44,7 +44,7 @@ export function createAcquire(urlSource: UrlSource, maxImageBytes: number): Acqu
       case "upload":
         return { image: source.part.image };
       case "file":
-        return { image: await openFile(source.path, maxImageBytes) };
+        return { image: await readSmallFile(source.path, maxImageBytes) };
       default:
         return source satisfies never;
     }

@@ -42,6 +42,14 @@ export interface Spool {
   discard(): Promise<void>;
 }
 
+/** An image that lies on the disk already, in case it is to be kept. */
+export interface StagedImage {
+  /** Keeps it, as {@link Downloads.keep} does. */
+  keep(facts: ImageFacts): Promise<SavedFile>;
+  /** Takes away what was written, unless it is kept. Safe to call at any time and more than once. */
+  discard(): Promise<void>;
+}
+
 export interface Downloads {
   /**
    * Makes the folder and takes away what an earlier process left half-written.
@@ -58,6 +66,13 @@ export interface Downloads {
    * @throws Problem `storage-full`; nothing half-written stays.
    */
   keep(image: ImageBytes, facts: ImageFacts): Promise<SavedFile>;
+  /**
+   * Begins to write an image, so that most of the disk's time is over when it is known that it is to be kept.
+   * Never throws: what goes wrong is thrown when it is kept.
+   *
+   * @param image what it holds in memory is copied, and may be given away at once.
+   */
+  stage(image: ImageBytes): StagedImage;
   /** Whether a new image would have room now. @throws Error of the file system. */
   hasRoom(): Promise<boolean>;
 }
@@ -86,6 +101,11 @@ export function downloadsFault(error: unknown, directory: string): string {
   }
 }
 
+/** A file under way that is on the disk. */
+interface WrittenFile extends Pick<Spool, "path" | "discard"> {
+  close(): Promise<void>;
+}
+
 /** How a file is named in answers, kept or not. */
 export function savedFile({ sha256, format }: ImageFacts): SavedFile {
   const savedAs = `${sha256}.${format}`;
@@ -95,12 +115,87 @@ export function savedFile({ sha256, format }: ImageFacts): SavedFile {
 const newFile = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW;
 
 /** Makes the store; the folder is touched by `prepare` and later. */
-export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): Downloads {
+export function createDownloads(options: DownloadsOptions): Downloads {
+  const { directory } = options;
+  const { openFile, write, hasRoom } = createFiles(options);
   const syncNames = createGroupedCall(() => syncFolder(directory));
   /** Files whose name may not outlast a power cut yet. */
   let unsynced = 0;
 
-  /** A file under way, with what only its keeper needs. */
+  /** Gives a file its name, for good even if the power fails the moment after. */
+  async function place(path: string, target: string): Promise<void> {
+    unsynced += 1;
+    try {
+      await rename(path, target);
+      await syncNames();
+    } finally {
+      unsynced -= 1;
+    }
+  }
+
+  /** @param obtain gives the file, once it is written; not asked where the image is kept already. */
+  async function keep(
+    facts: ImageFacts,
+    size: () => Promise<number>,
+    obtain: () => Promise<WrittenFile>,
+  ): Promise<SavedFile> {
+    const saved = savedFile(facts);
+    const target = join(directory, saved.savedAs);
+    if ((await touch(target)) && (await hasSize(target, await size()))) {
+      // It may be a request's that is under way.
+      if (unsynced > 0) await storing(syncNames);
+      return saved;
+    }
+    const file = await obtain();
+    try {
+      await storing(() => place(file.path, target));
+    } catch (error) {
+      await file.discard();
+      throw error;
+    }
+    await file.close().catch(() => {});
+    return saved;
+  }
+
+  return {
+    openSpool: openFile,
+    hasRoom,
+    prepare: async () => {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await access(directory, constants.W_OK | constants.X_OK);
+      for (const name of await readdir(directory)) {
+        if (await isAbandoned(directory, name)) await rm(join(directory, name), { force: true });
+      }
+    },
+    keep: (image, facts) => {
+      const obtain = () => write(image);
+      return keep(facts, () => sizeOf(image), obtain);
+    },
+    stage: (image) => {
+      const own = image.kind === "memory" ? { ...image, bytes: image.bytes.slice() } : image;
+      const writing = write(own);
+      writing.catch(() => {});
+      let isPlaced = false;
+      const obtain = async () => {
+        const file = await writing;
+        isPlaced = true;
+        return file;
+      };
+      return {
+        keep: (facts) => keep(facts, () => sizeOf(own), obtain),
+        discard: async () => {
+          if (isPlaced) return;
+          const file = await writing.catch(() => undefined);
+          await file?.discard();
+        },
+      };
+    },
+  };
+}
+
+/** Makes files under way. */
+function createFiles({ directory, minFreeBytes }: DownloadsOptions) {
+  /** Opens one, with what only its keeper needs. */
   async function openFile() {
     const path = incomingPath(directory);
     const file = await storing(async () => {
@@ -138,52 +233,29 @@ export function createDownloads({ directory, minFreeBytes }: DownloadsOptions): 
     return bavail * bsize >= minFreeBytes;
   }
 
-  /** Puts a finished file in its place, whole even if the power fails the moment after. */
-  async function place(path: string, sync: () => Promise<void>, target: string): Promise<void> {
-    unsynced += 1;
-    try {
-      await sync();
-      await rename(path, target);
-      await syncNames();
-    } finally {
-      unsynced -= 1;
+  /** Writes an image to a file under way; all of it is on the disk then. */
+  async function write(image: ImageBytes): Promise<WrittenFile> {
+    if (image.kind === "file") {
+      await storing(() => syncFile(image.path));
+      // Its own spool closes it, and takes it away.
+      return { path: image.path, close: async () => {}, discard: async () => {} };
     }
-  }
-
-  async function keepBytes(bytes: Uint8Array, target: string): Promise<void> {
     const file = await openFile();
     try {
-      await file.write(bytes);
-      await storing(() => place(file.path, file.sync, target));
-      await file.close().catch(() => {});
+      await file.write(image.bytes);
+      await storing(file.sync);
+      return file;
     } catch (error) {
       await file.discard();
       throw error;
     }
   }
 
-  return {
-    openSpool: openFile,
-    hasRoom,
-    prepare: async () => {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
-      await access(directory, constants.W_OK | constants.X_OK);
-      for (const name of await readdir(directory)) {
-        if (await isAbandoned(directory, name)) await rm(join(directory, name), { force: true });
-      }
-    },
-    keep: async (image, facts) => {
-      const saved = savedFile(facts);
-      const target = join(directory, saved.savedAs);
-      const size = image.kind === "memory" ? image.bytes.length : (await stat(image.path)).size;
-      if ((await touch(target)) && (await hasSize(target, size))) {
-        // It may be a request's that is under way.
-        if (unsynced > 0) await storing(syncNames);
-      } else if (image.kind === "memory") await keepBytes(image.bytes, target);
-      else await storing(() => place(image.path, () => syncFile(image.path), target));
-      return saved;
-    },
-  };
+  return { openFile, write, hasRoom };
+}
+
+async function sizeOf(image: ImageBytes): Promise<number> {
+  return image.kind === "memory" ? image.bytes.length : (await stat(image.path)).size;
 }
 
 /**

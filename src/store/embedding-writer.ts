@@ -47,10 +47,18 @@ export function createEmbeddingWriter(
   let isFailing = false;
   let restsUntil = 0;
   let writing: Promise<void> | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
 
   const isResting = () => now() < restsUntil;
 
+  /** Every write opens the file and ends with a commit: those that come together are written together. */
+  function flushSoon(): void {
+    timer ??= setTimeout(() => void flush(), limits.cacheWriteDelayMs);
+  }
+
   async function flush(): Promise<void> {
+    clearTimeout(timer);
+    timer = undefined;
     const isIdle = waiting.size === 0 && used.size === 0 && writing === undefined;
     // The first write makes the file, even of nothing.
     if (isIdle && !isFirst) return;
@@ -97,7 +105,7 @@ export function createEmbeddingWriter(
     put: (embedding) => {
       if (waiting.size >= limits.maxUnwrittenVectors || isResting()) return;
       waiting.set(keyOf(embedding.facts.sha256, embedding.fingerprint), embedding);
-      void flush();
+      flushSoon();
     },
     noteUse: (row) => {
       if (used.size < limits.maxUnwrittenVectors) used.add(row);

@@ -2,7 +2,7 @@ import { clientCount, stagesOf } from "./load.ts";
 import { createPhotos } from "./photo.ts";
 import { startService } from "./server.ts";
 import { median, withRange, withTail } from "./statistics.ts";
-import { mustSucceed, upload } from "./upload.ts";
+import { mustSucceed, timingOf, upload } from "./upload.ts";
 
 const rounds = 3;
 const manyCount = 256;
@@ -55,7 +55,7 @@ export async function* fairness(): AsyncGenerator<string> {
     beside.push(...(await singles()));
     await request;
   }
-  const stages = stagesOf(answers);
+  const stages = stagesOf(answers.map(timingOf));
   const batchMs =
     median(stages.get("infer") ?? [0]) + batchSize * median(stages.get("decode") ?? [0]);
   const growthMs = median(beside) - median(alone);

@@ -9,7 +9,7 @@ import { tableHead, tableRow } from "./report.ts";
 import { startService } from "./server.ts";
 import { median, percentile, withRange } from "./statistics.ts";
 import { rateOf } from "./throughput.ts";
-import { mustSucceed, upload } from "./upload.ts";
+import { mustSucceed, timingOf, upload } from "./upload.ts";
 
 /** Of a photo of 4:3. */
 const megapixels = [0.3, 1, 2, 5, 12, 24, 50];
@@ -90,7 +90,10 @@ async function* bySize(rounds: number): AsyncGenerator<string, readonly SizeGrow
       grown.observed.push(await load.observe(times * roundMs));
     }
   }
-  const sizes = photos.map(({ grown }) => ({ ...grown, stagesMs: stagesOf(grown.answers) }));
+  const sizes = photos.map(({ grown }) => ({
+    ...grown,
+    stagesMs: stagesOf(grown.answers.map(timingOf)),
+  }));
   const stages = ["decode", "infer"];
   yield* tableHead([
     "JPEG, megapixels",

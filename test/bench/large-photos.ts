@@ -9,7 +9,7 @@ import { referenceShapes, startReference } from "./reference.ts";
 import { findingRow, findingsHead } from "./report.ts";
 import { startService } from "./server.ts";
 import { median, ratios, withRange } from "./statistics.ts";
-import { allStages, rateOf } from "./throughput.ts";
+import { allStages, clientCostOf, rateOf } from "./throughput.ts";
 
 const size = { width: 1920, height: 1080 };
 const rounds = 5;
@@ -52,6 +52,7 @@ export async function* largePhotos(): AsyncGenerator<string> {
     yield `${clientCount} clients at once (${size.width}×${size.height} JPEG, ${nextPhoto().length >> 10} KiB), ${rounds} rounds of each in turn: median (least to most)`;
     yield `each stage alone, over all ${cores} cores, ms an image: decode ${of(({ decodeMs }) => decodeMs)}, resize with crop and tensor ${of(({ preprocessMs }) => preprocessMs)}, inference in batches of ${batch} ${of(({ inferenceMs }) => inferenceMs)}`;
     yield `ms of an image by stage in the service, median: ${stageMedians(allStages(served))}`;
+    yield `clients, on the same cores: ${withRange(served.map(clientCostOf), 2)} ms of processor time an image`;
     yield* findingsHead;
     yield findingRow({
       what: `${clientCount} clients at once, JPEG ${size.width}×${size.height}, images/s`,

@@ -1,10 +1,14 @@
-/** Many clients at once, each of which sends its next image as soon as it has its answer. */
+/**
+ * Many clients at once, each of which sends its next image as soon as it has its answer. They run on the server's
+ * cores, so they do as little as can be: requests are written to sockets, and answers are not parsed.
+ */
 import type { Bytes } from "../support/pictures.ts";
+import { type Connection, openConnection } from "./open-loop-connection.ts";
 import { processorMs } from "./process-usage.ts";
 import type { Speed } from "./reference.ts";
 import type { Server } from "./server.ts";
 import { median } from "./statistics.ts";
-import { mustSucceed, upload } from "./upload.ts";
+import { uploadRequest } from "./upload.ts";
 
 /** Clients of the documented load. */
 export const clientCount = 24;
@@ -21,6 +25,8 @@ export interface Load extends AsyncDisposable {
 }
 
 export interface Observed extends Speed {
+  /** ms of processor time that the clients took for each image, from the same cores. */
+  readonly clientMsPerImage: number;
   /** ms by stage of every image, from `Server-Timing`. */
   readonly stagesMs: ReadonlyMap<string, readonly number[]>;
   /** ms from the start of each request to the end of its answer. */
@@ -43,37 +49,43 @@ export async function startLoad(
   options: LoadOptions = {},
 ): Promise<Load> {
   const { clients = clientCount, warmUpMs = 1500 } = options;
-  const answers: Response[] = [];
+  const timings: string[] = [];
   const tookMs: number[] = [];
   let refused = 0;
   let stopped = false;
   const client = async () => {
+    let connection: Connection | undefined;
     while (!stopped) {
       const startedAt = performance.now();
-      const response = await upload(server.url, nextPhoto());
-      if (response.status === 503) {
-        await response.arrayBuffer();
+      connection = connection?.isOpen() ? connection : await openConnection(server.url);
+      const answer = await connection.exchange(uploadRequest(server.url, nextPhoto()));
+      if (answer.status === 503) {
         refused += 1;
         await Bun.sleep(refusedPauseMs);
         continue;
       }
-      answers.push(await mustSucceed(Promise.resolve(response)));
+      if (answer.refusal !== undefined) throw new Error(`a server answered ${answer.refusal}`);
+      timings.push(answer.serverTiming);
       tookMs.push(performance.now() - startedAt);
     }
+    connection?.close();
   };
   const all = Promise.all(Array.from({ length: clients }, client));
   const pass = (ms: number) => Promise.race([Bun.sleep(ms), all]);
   await pass(warmUpMs);
   return {
     observe: async (forMs) => {
-      [answers.length, tookMs.length, refused] = [0, 0, 0];
+      [timings.length, tookMs.length, refused] = [0, 0, 0];
       const startedAt = performance.now();
+      const ownUsage = process.cpuUsage();
       const before = await processorMs(server.pid);
       await pass(forMs);
+      const { user, system } = process.cpuUsage(ownUsage);
       return {
-        imagesPerS: (answers.length * 1000) / (performance.now() - startedAt),
-        processorMsPerImage: ((await processorMs(server.pid)) - before) / answers.length,
-        stagesMs: stagesOf(answers),
+        imagesPerS: (timings.length * 1000) / (performance.now() - startedAt),
+        processorMsPerImage: ((await processorMs(server.pid)) - before) / timings.length,
+        clientMsPerImage: (user + system) / 1000 / timings.length,
+        stagesMs: stagesOf(timings),
         tookMs: [...tookMs],
         refused,
       };
@@ -86,10 +98,9 @@ export async function startLoad(
 }
 
 /** ms by stage, from the `Server-Timing` of some answers. */
-export function stagesOf(answers: readonly Response[]): ReadonlyMap<string, readonly number[]> {
+export function stagesOf(timings: readonly string[]): ReadonlyMap<string, readonly number[]> {
   const stages = new Map<string, number[]>();
-  for (const { headers } of answers) {
-    const timing = headers.get("server-timing") ?? "";
+  for (const timing of timings) {
     for (const [, name = "", ms] of timing.matchAll(/(\w+);dur=([\d.]+)/g)) {
       const sofar = stages.get(name) ?? [];
       sofar.push(Number(ms));

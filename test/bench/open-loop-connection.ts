@@ -4,8 +4,12 @@ import type { Socket } from "bun";
 /** An answer, as far as it matters here. */
 export interface Answer {
   readonly status: number;
-  /** `total` of its `Server-Timing`, in ms. */
+  /** Its `Server-Timing`; empty where it has none. */
+  readonly serverTiming: string;
+  /** `total` of it, in ms. */
   readonly serverMs: number;
+  /** Head and body, of one that is not a 200. */
+  readonly refusal: string | undefined;
   /** Of head and body. */
   readonly bytes: number;
 }
@@ -25,7 +29,7 @@ export interface Connection {
 /** @throws Error when nobody listens there. */
 export async function openConnection({ hostname, port }: URL): Promise<Connection> {
   let pending: PromiseWithResolvers<Answer> | undefined;
-  let received: Buffer[] = [];
+  let receiver = createReceiver();
   let unsent: Uint8Array = new Uint8Array();
   let isOpen = true;
 
@@ -42,15 +46,13 @@ export async function openConnection({ hostname, port }: URL): Promise<Connectio
     port: Number(port),
     socket: {
       data: (_socket, chunk) => {
-        received.push(Buffer.from(chunk));
-        const text = Buffer.concat(received).toString("latin1");
-        if (!isWhole(text)) return;
-        received = [];
-        const isLast = /^connection: close/im.test(text);
-        isOpen = !isLast;
-        pending?.resolve(toAnswer(text));
+        const received = receiver.add(chunk);
+        if (received === undefined) return;
+        receiver = createReceiver();
+        isOpen = !received.isLast;
+        pending?.resolve(received.answer);
         pending = undefined;
-        if (isLast) socket.end();
+        if (received.isLast) socket.end();
       },
       drain: flush,
       end: () => end("the server closed the connection"),
@@ -74,17 +76,51 @@ export async function openConnection({ hostname, port }: URL): Promise<Connectio
   };
 }
 
-/** Whether all of an answer is there, by its length or its last chunk (RFC 9112, section 6). */
-function isWhole(text: string): boolean {
-  const headEnd = text.indexOf("\r\n\r\n");
-  if (headEnd === -1) return false;
-  const length = /^content-length: (\d+)\r$/im.exec(text)?.[1];
-  if (length === undefined) return text.endsWith("\r\n0\r\n\r\n");
-  return text.length >= headEnd + 4 + Number(length);
+/** A whole answer, and whether the connection ends with it. */
+interface Received {
+  readonly answer: Answer;
+  readonly isLast: boolean;
 }
 
-function toAnswer(text: string): Answer {
-  const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1]);
-  const serverMs = Number(/^server-timing:.*\btotal;dur=([\d.]+)/im.exec(text)?.[1]);
-  return { status, serverMs, bytes: text.length };
+/** Puts one answer together: its head is read once, and of its body the bytes are only counted where it tells how many. */
+function createReceiver() {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  let head = "";
+  return {
+    /** @returns the answer, once all of it is there (RFC 9112, section 6). */
+    add: (chunk: Uint8Array): Received | undefined => {
+      chunks.push(Buffer.from(chunk));
+      bytes += chunk.length;
+      if (head === "") head = headOf(chunks);
+      if (head === "") return undefined;
+      const length = /^content-length: (\d+)\r$/im.exec(head)?.[1];
+      const isWhole =
+        length === undefined
+          ? textOf(chunks).endsWith("\r\n0\r\n\r\n")
+          : bytes >= head.length + Number(length);
+      return isWhole ? toReceived(head, chunks, bytes) : undefined;
+    },
+  };
+}
+
+/** Status line and headers, with the empty line after them; empty while they are not all there. */
+function headOf(chunks: readonly Buffer[]): string {
+  const [only] = chunks;
+  const all = chunks.length === 1 && only !== undefined ? only : Buffer.concat(chunks);
+  const end = all.indexOf("\r\n\r\n");
+  return end === -1 ? "" : all.toString("latin1", 0, end + 4);
+}
+
+function textOf(chunks: readonly Buffer[]): string {
+  return Buffer.concat(chunks).toString("latin1");
+}
+
+function toReceived(head: string, chunks: readonly Buffer[], bytes: number): Received {
+  const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(head)?.[1]);
+  const serverTiming = /^server-timing: (.*)\r$/im.exec(head)?.[1] ?? "";
+  const serverMs = Number(/\btotal;dur=([\d.]+)/.exec(serverTiming)?.[1]);
+  const refusal = status === 200 ? undefined : textOf(chunks);
+  const isLast = /^connection: close/im.test(head);
+  return { answer: { status, serverTiming, serverMs, bytes, refusal }, isLast };
 }

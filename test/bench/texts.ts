@@ -1,12 +1,13 @@
 import { createClipTokenizer } from "../../src/text/clip-tokenizer.ts";
 import { parseVocabulary } from "../../src/text/clip-vocabulary.ts";
 import { loadClipMerges } from "../../workers/clip-merges.ts";
+import { ascii, type Bytes } from "../support/pictures.ts";
 import { clientCount } from "./load.ts";
+import { openConnection } from "./open-loop-connection.ts";
 import { processorMs } from "./process-usage.ts";
 import { referenceShapes, type Speed, startReference } from "./reference.ts";
 import { type Server, startService } from "./server.ts";
 import { median, withRange } from "./statistics.ts";
-import { mustSucceed } from "./upload.ts";
 
 const rounds = 5;
 const roundMs = 3_000;
@@ -55,14 +56,18 @@ export async function* texts(): AsyncGenerator<string> {
 
 /** Clients that ask for one text after the other, except while something else is measured. */
 function startLoad(service: Server) {
+  const requests = captions.map((caption) => textRequest(service.url, caption));
   let answered = 0;
   let isStopped = true;
   let clients: Promise<unknown> = Promise.resolve();
   const client = async (_: unknown, start: number) => {
+    const connection = await openConnection(service.url);
     for (let sent = start; !isStopped; sent += 1) {
-      await mustSucceed(embedText(service.url, captions[sent % captions.length] ?? ""));
+      const { refusal } = await connection.exchange(requests[sent % requests.length] ?? ascii(""));
+      if (refusal !== undefined) throw new Error(`the service answered ${refusal}`);
       answered += 1;
     }
+    connection.close();
   };
   const resume = () => {
     isStopped = false;
@@ -94,10 +99,16 @@ function startLoad(service: Server) {
   };
 }
 
-function embedText(origin: URL, text: string): Promise<Response> {
-  const headers = { "Content-Type": "application/json" };
-  const url = new URL("/embed-text", origin);
-  return fetch(url, { method: "POST", headers, body: JSON.stringify({ text }) });
+/** `POST /embed-text` as the bytes of HTTP/1.1. */
+function textRequest({ host }: URL, text: string): Bytes {
+  const body = JSON.stringify({ text });
+  const lines = [
+    "POST /embed-text HTTP/1.1",
+    `Host: ${host}`,
+    "Content-Type: application/json",
+    `Content-Length: ${body.length}`,
+  ];
+  return ascii(`${lines.join("\r\n")}\r\n\r\n${body}`);
 }
 
 function show(speeds: readonly Speed[]): string {

@@ -33,6 +33,7 @@ export async function* throughput(): AsyncGenerator<string> {
     yield `onnxruntime, ${reference.shape} threads, batches of ${batch}: ${show(speeds)}`;
   }
   yield `service: ${show(served)}`;
+  yield `clients, on the same cores: ${withRange(served.map(clientCostOf), 2)} ms of processor time an image`;
   const [faster = []] = references
     .map(({ speeds }) => speeds)
     .sort((a, b) => median(b.map(rateOf)) - median(a.map(rateOf)));
@@ -62,6 +63,11 @@ export function rateOf({ imagesPerS }: Speed): number {
 
 function costOf({ processorMsPerImage }: Speed): number {
   return processorMsPerImage;
+}
+
+/** What the clients take of the cores, ms an image. */
+export function clientCostOf({ clientMsPerImage }: Observed): number {
+  return clientMsPerImage;
 }
 
 function show(speeds: readonly Speed[]): string {

@@ -25,14 +25,13 @@ export function upload(origin: URL, image: Uint8Array): Promise<Response> {
 
 /** The same request as the bytes of HTTP/1.1, for whoever writes them to a socket. */
 export function uploadRequest(origin: URL, image: Uint8Array): Uint8Array {
-  const body = uploadBody(image);
   const lines = [
     `POST ${path} HTTP/1.1`,
     `Host: ${origin.host}`,
     `Content-Type: ${multipartType}`,
-    `Content-Length: ${body.length}`,
+    `Content-Length: ${head.length + image.length + tail.length}`,
   ];
-  return concat(ascii(`${lines.join("\r\n")}\r\n\r\n`), body);
+  return concat(ascii(`${lines.join("\r\n")}\r\n\r\n`), head, image, tail);
 }
 
 /** The same in chunks, so that its length is known only when all of it has come. */
@@ -51,4 +50,9 @@ export async function mustSucceed(answer: Promise<Response>): Promise<Response> 
   const text = await response.text();
   if (!response.ok) throw new Error(`the service answered ${response.status}: ${text}`);
   return response;
+}
+
+/** The `Server-Timing` of an answer. */
+export function timingOf({ headers }: Response): string {
+  return headers.get("server-timing") ?? "";
 }

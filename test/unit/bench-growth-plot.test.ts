@@ -6,7 +6,14 @@ import type { Observed } from "../bench/load.ts";
 import { defaultModel } from "../support/default-model.ts";
 
 function seen(imagesPerS: number, ...tookMs: readonly number[]): Observed {
-  return { imagesPerS, processorMsPerImage: 40, stagesMs: new Map(), tookMs, refused: 0 };
+  return {
+    imagesPerS,
+    processorMsPerImage: 40,
+    stagesMs: new Map(),
+    tookMs,
+    refused: 0,
+    clientMsPerImage: 1,
+  };
 }
 
 const sizes: readonly SizeGrowth[] = [0.3, 50].map((megapixels) => ({

@@ -58,6 +58,35 @@ test("an upload's file becomes the kept file, without being copied", async () =>
   expect((await stat(join(directory, name))).mode & 0o777).toBe(0o600);
 });
 
+test("an image that is staged is kept whole, although its memory is given away meanwhile", async () => {
+  const given = bytes.slice();
+  const staged = open().stage({ kind: "memory", bytes: given });
+  given.buffer.transfer();
+  expect(await staged.keep(facts)).toMatchObject({ savedAs: name });
+  await staged.discard();
+  expect(await readdir(directory)).toEqual([name]);
+  expect(await read(name)).toBe("the bytes of a picture");
+});
+
+test("an image that is staged and not kept leaves nothing, nor one that is there already", async () => {
+  const downloads = open();
+  await downloads.stage(inMemory).discard();
+  expect(await readdir(directory)).toEqual([]);
+  await downloads.keep(inMemory, facts);
+  const { ino } = await stat(join(directory, name));
+  const again = downloads.stage(inMemory);
+  await again.keep(facts);
+  await again.discard();
+  expect(await readdir(directory)).toEqual([name]);
+  expect((await stat(join(directory, name))).ino).toBe(ino);
+});
+
+test("what keeps a staged image from the disk is told when it is kept", async () => {
+  const staged = open({ directory: join(directory, "missing") }).stage(inMemory);
+  await expect(staged.keep(facts)).rejects.toMatchObject({ code: "storage-full" });
+  await staged.discard();
+});
+
 test("the same bytes twice are one file, which is not written again", async () => {
   const downloads = open();
   await downloads.keep(inMemory, facts);

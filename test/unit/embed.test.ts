@@ -50,6 +50,12 @@ function setUp({ outcome = good, onEmbed, keepDownloads = true, ...doings }: Doi
       return outcome;
     },
   });
+  const keep = async (bytes: ImageBytes, { sha256, format }: ImageFacts) => {
+    asked.push("keep");
+    if (doings.keepFails) throw doings.keepFails;
+    kept.push(bytes);
+    return { savedAs: `${sha256}.${format}`, path: "" };
+  };
   const options: EmbedderOptions = {
     backends: [backend("clip"), backend("dino")],
     acquire: async () => {
@@ -60,11 +66,19 @@ function setUp({ outcome = good, onEmbed, keepDownloads = true, ...doings }: Doi
       prepare: async () => {},
       openSpool: () => Promise.reject(new Error("no spool here")),
       hasRoom: () => Promise.resolve(true),
-      keep: async (bytes, { sha256, format }) => {
-        asked.push("keep");
-        if (doings.keepFails) throw doings.keepFails;
-        kept.push(bytes);
-        return { savedAs: `${sha256}.${format}`, path: "" };
+      keep,
+      stage: (bytes) => {
+        let isKept = false;
+        return {
+          keep: async (imageFacts) => {
+            const saved = await keep(bytes, imageFacts);
+            isKept = true;
+            return saved;
+          },
+          discard: async () => {
+            if (!isKept) asked.push("discard");
+          },
+        };
       },
     },
     keepDownloads,

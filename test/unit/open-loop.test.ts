@@ -42,7 +42,7 @@ test("requests are sent although no answer comes, up to a bound, and each is acc
 });
 
 test("a wait for the server's connection counts, from the scheduled time", async () => {
-  const answer = { status: 503, serverMs: 1, bytes: 1 };
+  const answer = { status: 503, serverTiming: "", serverMs: 1, refusal: "", bytes: 1 };
   const report = await runOpenLoop({
     connect: async () => {
       await Bun.sleep(30);
@@ -64,7 +64,13 @@ test("a wait for the server's connection counts, from the scheduled time", async
 test("what is answered during the lead-in does not count as goodput, but for everything else", async () => {
   const report = await runOpenLoop({
     connect: async () => ({
-      exchange: async () => ({ status: 200, serverMs: 1, bytes: 1 }),
+      exchange: async () => ({
+        status: 200,
+        serverTiming: "",
+        serverMs: 1,
+        refusal: undefined,
+        bytes: 1,
+      }),
       isOpen: () => false,
       close: () => {},
     }),
