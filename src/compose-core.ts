@@ -118,6 +118,7 @@ export function composeCore(
     backends,
     acquire,
     recall,
+    makeThumbnail: createThumbnailMaker(batcher),
     inspect: async (job) => (await batcher.prepareUpstream(job, maxBase64Chars)).outcome,
     requestTimeoutMs,
   });
