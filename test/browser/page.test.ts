@@ -419,7 +419,7 @@ describe.if(chromium !== undefined)("while the page waits, and when it fails", (
           "unsupported-image",
         ],
         [truncated, "truncated or corrupt", "undecodable-image"],
-        [tooLarge, "MAX_IMAGE_BYTES", "body-too-large"],
+        [tooLarge, "larger than the limit of 20971520 bytes", "body-too-large"],
       ] as const) {
         await chooser(page).setInputFiles(file(bytes));
         await problem.getByText(words).last().waitFor();
