@@ -117,6 +117,7 @@ export function composeCore(config: Config, surroundings: Surroundings, serving:
     backends,
     acquire,
     recall,
+    makeThumbnail: createThumbnailMaker(batcher),
     inspect: async (job) => (await batcher.prepareUpstream(job, maxBase64Chars)).outcome,
     requestTimeoutMs,
   });

@@ -106,7 +106,15 @@ async function run(
   const folders = foldersOf(config, place);
   const interrupted = command === "serve" ? new AbortController().signal : abortOnSignals();
   try {
-    const said = { print, tell, startProgress: progressOnStderr(), log, droppedLogLines };
+    const isWatched = process.stderr.isTTY === true && config.LOG_FORMAT === "auto";
+    const said = {
+      print,
+      tell,
+      isWatched,
+      startProgress: progressOnStderr(),
+      log,
+      droppedLogLines,
+    };
     const given = { operands, options, flags, config, environment };
     const call = { ...given, folders, interrupted, ...said };
     return await runs[command](call, faults);

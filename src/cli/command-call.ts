@@ -21,6 +21,8 @@ export interface CommandCall {
   readonly print: (text: string | Uint8Array) => Promise<void>;
   /** Writes one line for people to stderr. */
   readonly tell: (line: string) => void;
+  /** Whether somebody reads stderr on a terminal, and has not asked for a form of the log. */
+  readonly isWatched: boolean;
   /** Begins to show on stderr how far long work is. */
   readonly startProgress: StartProgress;
   /** Events, on stderr. */

@@ -3,6 +3,7 @@ import { codeOf, messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { CommandCall } from "./command-call.ts";
+import { greetingOf } from "./greeting.ts";
 import { createServiceManager, mute, type ServiceManager } from "./service-manager.ts";
 import { hearUpgradeSignals, type TransferableService, takingOver } from "./takeover.ts";
 
@@ -32,6 +33,8 @@ export interface Outside {
   readonly log: Log;
   /** The port that it is to listen on. */
   readonly port: number;
+  /** Told where it listens; absent where nobody sits before it. */
+  readonly greet?: ((url: URL) => void) | undefined;
 }
 
 /** Puts a service together, and tells of a worker that is lost for good. */
@@ -67,7 +70,12 @@ export async function runServe(call: CommandCall, compose: Compose): Promise<num
       })
     : composed;
   hearUpgradeSignals(service, call, () => stop({ kind: "handed-over" }));
-  const outside = { onStop: stops.hear, onReload: reloads.hear, log, port: call.config.PORT };
+  const greet = (url: URL) =>
+    call.tell(greetingOf(url, service.backends, call.config.API_KEYS_FILE !== undefined));
+  const outside = {
+    ...{ onStop: stops.hear, onReload: reloads.hear, log, port: call.config.PORT },
+    greet: call.isWatched && !takesOver ? greet : undefined,
+  };
   return await serve(service, { ...outside, manager: takesOver ? muted : manager });
 }
 
@@ -100,7 +108,10 @@ export async function serve(service: Servable, outside: Outside): Promise<number
     manager.status(failure);
     return 1;
   }
-  if (url !== undefined) log.info("listening", { url: url.href });
+  if (url !== undefined) {
+    log.info("listening", { url: url.href });
+    outside.greet?.(url);
+  }
   // To the very end: a stop has a deadline of its own, and a process that hangs in it is to be found too.
   using _watch = manager.watch();
   const reason = await (url === undefined ? first : runUntil(first, service, outside, url));

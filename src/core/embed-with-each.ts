@@ -7,7 +7,13 @@ import { turnOf } from "../image/orientation.ts";
 import { noteStages } from "../observer.ts";
 import type { Acquire } from "../sources/source.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
-import { acquireNoted, type EmbedInput, unknownModel } from "./embed.ts";
+import {
+  acquireNoted,
+  copyOf,
+  type EmbedInput,
+  type MakeThumbnail,
+  unknownModel,
+} from "./embed.ts";
 import { findModel } from "./model-ids.ts";
 import type { CacheStatus, Recall } from "./recall.ts";
 
@@ -16,6 +22,8 @@ export interface EachInput extends Pick<EmbedInput, "source" | "normalize" | "ho
   readonly models: readonly string[];
   /** Whether a report on the decoding is wanted: then the image is decoded in any case. */
   readonly isReported: boolean;
+  /** Whether the caller wants to see what was embedded. */
+  readonly thumbnail?: boolean;
 }
 
 /** What one of the models came to. */
@@ -47,6 +55,8 @@ export interface EmbeddedWithEach {
   /** In the order asked. */
   readonly results: readonly OfOneModel[];
   readonly report?: Report;
+  /** `data:` URI of a small JPEG or PNG; absent where none was wanted, or none could be made. */
+  readonly thumbnail?: string;
   /** Whether all vectors were remembered; absent where none are. */
   readonly cache?: CacheStatus;
 }
@@ -73,6 +83,8 @@ interface EachEmbedderOptions {
   readonly recall?: Recall | undefined;
   /** Decodes an image for nothing but its report, where every vector was known. */
   readonly inspect: (job: EmbedJob) => Promise<Pick<BackendOutcome, "facts" | "report">>;
+  /** Absent where nobody asks for thumbnails. */
+  readonly makeThumbnail?: MakeThumbnail;
   /** ms from the request's last byte to its answer. */
   readonly requestTimeoutMs: number;
 }
@@ -95,7 +107,7 @@ interface Terms {
 
 /** Makes the use case from its adapters. */
 export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
-  const { backends, acquire, recall, inspect, requestTimeoutMs } = options;
+  const { backends, acquire, recall, inspect, makeThumbnail, requestTimeoutMs } = options;
 
   /** A model that takes an image now, or why it does not. */
   function admit(model: string, deadline: number): ImageBackend | Problem {
@@ -116,6 +128,14 @@ export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
     const seen = await inspect({ ...job, image, also: { isReported: true } });
     progress.facts ??= seen.facts;
     progress.report = seen.report;
+  }
+
+  async function show(
+    image: ImageBytes,
+    of: Terms["of"],
+  ): Promise<Pick<EmbeddedWithEach, "thumbnail">> {
+    const thumbnail = isGone(image) ? undefined : await makeThumbnail?.(copyOf(image), of);
+    return thumbnail === undefined ? {} : { thumbnail };
   }
 
   async function embed(
@@ -144,14 +164,17 @@ export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
       asked,
       outcome: one instanceof Problem ? one : toOutcome(results.get(one), input.normalize),
     }));
-    return (
-      onlyProblem(all) ?? {
-        sha256: progress.facts?.sha256 ?? progress.image.sha256 ?? "",
-        results: all,
-        ...toReport(progress, order),
-        ...(recall && { cache: progress.hits === results.size ? "hit" : "miss" }),
-      }
-    );
+    const problem = onlyProblem(all);
+    if (problem !== undefined) return problem;
+    const shown = input.thumbnail ? await show(progress.image, of) : {};
+    signal.throwIfAborted();
+    return {
+      sha256: progress.facts?.sha256 ?? progress.image.sha256 ?? "",
+      results: all,
+      ...toReport(progress, order),
+      ...shown,
+      ...(recall && { cache: progress.hits === results.size ? "hit" : "miss" }),
+    };
   }
 
   return {

@@ -214,7 +214,7 @@ function noteOutcome(
 }
 
 /** What can be given away; a file is only read. */
-function copyOf(image: ImageBytes): ImageBytes {
+export function copyOf(image: ImageBytes): ImageBytes {
   return image.kind === "memory" ? { ...image, bytes: image.bytes.slice() } : image;
 }
 

@@ -70,7 +70,13 @@ export const textQuery = t.Object(
 );
 
 /** Query of the request whose body names its models. */
-export const normalizeQuery = t.Object({ normalize: embeddingQuery.properties.normalize }, lenient);
+export const eachModelQuery = t.Object(
+  {
+    normalize: embeddingQuery.properties.normalize,
+    thumbnail: embeddingQuery.properties.thumbnail,
+  },
+  lenient,
+);
 
 /** Query of the request that compares: its cosines are the same for vectors of any length. */
 export const similarityQuery = t.Object({ model: textModel }, lenient);
@@ -324,6 +330,7 @@ export const eachModelAnswer = t.Object({
   status,
   sha256: t.String({ examples: ["0123456789abcdef".repeat(4)] }),
   report: t.Optional(reportAnswer),
+  thumbnail,
   results: t.Array(
     t.Union([
       t.Object({ model, dimensions, vector }),

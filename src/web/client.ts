@@ -153,6 +153,21 @@ export interface Embedding extends Answered {
   readonly thumbnail?: string | undefined;
 }
 
+/** What several models made of one image. */
+export interface EachEmbedding extends Omit<Answered, "model"> {
+  /** Lower-case hex digest of the bytes. */
+  readonly sha256: string;
+  /** One a model, in the order asked; at least one has a vector. */
+  readonly results: readonly OfOneModel[];
+  /** `data:` URI of a small JPEG or PNG, where it was asked for and could be made. */
+  readonly thumbnail?: string | undefined;
+}
+
+/** What one of them made of it: a vector of float32 values, or why there is none. */
+export type OfOneModel =
+  | { readonly model: string; readonly vector: readonly number[]; readonly problem?: undefined }
+  | { readonly model: string; readonly problem: ImagesvcProblem; readonly vector?: undefined };
+
 /** The vectors of texts, in the order given. */
 export interface TextEmbeddings extends Answered {
   readonly dimensions: number;
@@ -194,6 +209,12 @@ export type ImageInput = string | Blob;
 export interface Client {
   /** The vector of an image. An image that is named by its URL is not kept by the service. */
   embedImage(image: ImageInput, options?: EmbedOptions): Promise<Embedding>;
+  /** The vectors of an image by several models, from one upload; the service keeps nothing. */
+  embedImageWithEach(
+    image: ImageInput,
+    models: readonly string[],
+    options?: Omit<EmbedOptions, "model">,
+  ): Promise<EachEmbedding>;
   /** The vectors of up to 256 texts, by a model that knows images too. */
   embedTexts(
     texts: readonly string[],
@@ -262,6 +283,12 @@ export function createClient(options: ClientOptions = {}): Client {
   return {
     embedImage: async (image, asked = {}) =>
       embeddingOf(await send(imageRequest(image, asked), asked)),
+    embedImageWithEach: async (image, models, asked = {}) => {
+      const path = `/embeddings${queryOf({ ...asked, model: "" })}`;
+      const given = await namedOrInline(image);
+      asked.signal?.throwIfAborted();
+      return eachOf(await send(jsonRequest(path, { ...given, models }), asked));
+    },
     embedTexts: async (texts, asked = {}) => {
       const path = `/embed-text${queryOf(asked)}`;
       const answer = await send(jsonRequest(path, { text: texts }), asked);
@@ -371,7 +398,12 @@ function jsonRequest(path: string, body: object): ApiRequest {
 }
 
 function queryOf({ model = "clip-ViT-B-32", normalize, thumbnail }: EmbedOptions): string {
-  return `?model=${encodeURIComponent(model)}${normalize ? "&normalize=true" : ""}${thumbnail ? "&thumbnail=true" : ""}`;
+  const query = new URLSearchParams({
+    ...(model && { model }),
+    ...(normalize && { normalize: "true" }),
+    ...(thumbnail && { thumbnail: "true" }),
+  });
+  return query.size === 0 ? "" : `?${query}`;
 }
 
 /** An image as JSON carries it. */
@@ -489,14 +521,18 @@ function textOf(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-function answeredOf({ body, header }: Answer): Answered {
+function answeredOf(answer: Answer): Answered {
+  return { model: String(answer.body["model"]), ...tracesOf(answer) };
+}
+
+function tracesOf({ header }: Answer): Omit<Answered, "model"> {
   const timing = header("server-timing") ?? "";
   const stages = [...timing.matchAll(/([\w-]+);dur=([\d.]+)/g)].map(([, name = "", ms]) => ({
     name,
     ms: Number(ms),
   }));
   const requestId = header("x-request-id") ?? undefined;
-  return { model: String(body["model"]), stages, requestId };
+  return { stages, requestId };
 }
 
 function embeddingOf(answer: Answer): Embedding {
@@ -509,6 +545,27 @@ function embeddingOf(answer: Answer): Embedding {
     vector,
     savedAs: textOf(body["saved_as"]),
     thumbnail: textOf(body["thumbnail"]),
+  };
+}
+
+function eachOf(answer: Answer): EachEmbedding {
+  const { sha256, results, thumbnail } = answer.body;
+  const toResult = (one: Json): OfOneModel => {
+    const model = String(one["model"]);
+    const { vector, problem } = one;
+    if (isVector(vector)) return { model, vector };
+    if (!isObject(problem)) throw unexpected(answer);
+    return {
+      model,
+      problem: problemOf({ ...answer, status: Number(problem["status"]), body: problem }),
+    };
+  };
+  if (!isListOf(results, isObject)) throw unexpected(answer);
+  return {
+    ...tracesOf(answer),
+    sha256: String(sha256),
+    results: results.map(toResult),
+    thumbnail: textOf(thumbnail),
   };
 }
 

@@ -56,6 +56,8 @@ export const card = (page: Page, model: string) =>
   page.getByRole("region", { name: model, exact: true });
 /** The field for a URL of the view that is shown. */
 export const urlField = (page: Page) => page.getByLabel("or its URL").filter({ visible: true });
+/** The time that the request took. */
+export const stages = (page: Page) => page.getByRole("region", { name: "Time by stage" });
 /** The heat map of a card. */
 export const heatMap = (part: Locator) => part.getByRole("slider");
 

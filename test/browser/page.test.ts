@@ -27,6 +27,7 @@ import {
   openBoard,
   pasted,
   shapeOf,
+  stages,
   tabTo,
   urlField,
   type Visit,
@@ -92,7 +93,7 @@ async function vectorOf(bytes: Bytes, model = "clip-ViT-B-32"): Promise<readonly
 
 describe.if(chromium !== undefined).each(sizes)("the page, %s", (size) => {
   test("a picture that is chosen becomes both models' vectors", async () => {
-    await visit({ size }, async (page) => {
+    await visit({ size }, async (page, { requests }) => {
       await page.getByText("These vectors mean nothing.").waitFor();
       await chooser(page).setInputFiles(file(picture));
       const local = card(page, "clip-ViT-B-32");
@@ -102,9 +103,11 @@ describe.if(chromium !== undefined).each(sizes)("the page, %s", (size) => {
       const vector = await vectorOf(picture);
       await local.getByText(Math.hypot(...vector).toFixed(4)).waitFor();
       for (const stage of ["decode", "model", "in all"]) {
-        await local.locator("dt", { hasText: stage }).waitFor();
+        await stages(page).locator("dt", { hasText: stage }).waitFor();
       }
-      await hosted.locator("dt", { hasText: "NVIDIA" }).waitFor();
+      await stages(page).locator("dt", { hasText: "NVIDIA" }).waitFor();
+      // One upload for both.
+      expect(requests.filter((url) => new URL(url).pathname === "/embeddings")).toHaveLength(1);
       expect(await shapeOf(heatMap(local))).toEqual([32, 16]);
       expect(await shapeOf(heatMap(hosted))).toEqual([48, 32]);
       await page.locator('figure img[src^="blob:"]').waitFor();
@@ -125,10 +128,10 @@ describe.if(chromium !== undefined).each(sizes)("the page, %s", (size) => {
       expect(await page.evaluate(`[${image}.naturalWidth, ${image}.naturalHeight]`)).toEqual([
         213, 320,
       ]);
-      await card(page, "clip-ViT-B-32").locator("dt", { hasText: "fetch" }).waitFor();
+      await stages(page).locator("dt", { hasText: "fetch" }).waitFor();
     });
-    // One request a model: nobody but the service asked.
-    expect(origin.requests.length - before).toBe(2);
+    // Once for both models, and by nobody but the service.
+    expect(origin.requests.length - before).toBe(1);
   });
 });
 
@@ -227,7 +230,9 @@ describe.if(chromium !== undefined).each(sizes)("where something is missing, %s"
   });
 
   test("without NVIDIA's key the page says calmly what is missing, and asks NVIDIA's model nothing", async () => {
-    await visit({ size, at: keyedService.url, expectsErrors: true }, async (page, { requests }) => {
+    await visit({ size, at: keyedService.url, expectsErrors: true }, async (page) => {
+      const asked: string[] = [];
+      page.on("request", (request) => void asked.push(request.postData() ?? ""));
       const missing = page.locator(".missing");
       await missing.getByText("needs a key of yours").waitFor();
       await missing.getByText("NVIDIA_API_KEY=nvapi-…").waitFor();
@@ -235,7 +240,8 @@ describe.if(chromium !== undefined).each(sizes)("where something is missing, %s"
       await page.getByLabel("API key").fill(apiKey.key);
       await page.getByLabel("API key").press("Enter");
       await card(page, "clip-ViT-B-32").getByText("512 numbers").waitFor();
-      expect(requests.filter((url) => url.includes("nv-dinov2"))).toEqual([]);
+      expect(asked.filter((body) => body.includes('"clip-ViT-B-32"'))).not.toEqual([]);
+      expect(asked.filter((body) => body.includes("nv-dinov2"))).toEqual([]);
       expect(await page.getByRole("alert").count()).toBe(0);
     });
   });
@@ -405,6 +411,7 @@ describe.if(chromium !== undefined)("while the page waits, and when it fails", (
     tooLarge.set(picture);
     await visit({ expectsErrors: true }, async (page) => {
       const local = card(page, "clip-ViT-B-32");
+      const problem = page.locator(".problem");
       for (const [bytes, words, code] of [
         [
           Buffer.from("no picture"),
@@ -412,11 +419,13 @@ describe.if(chromium !== undefined)("while the page waits, and when it fails", (
           "unsupported-image",
         ],
         [truncated, "truncated or corrupt", "undecodable-image"],
-        [tooLarge, "MAX_IMAGE_BYTES", "body-too-large"],
+        [tooLarge, "larger than the limit of 20971520 bytes", "body-too-large"],
       ] as const) {
         await chooser(page).setInputFiles(file(bytes));
-        await local.getByText(words).last().waitFor();
-        await local.getByRole("link", { name: code }).waitFor();
+        await problem.getByText(words).last().waitFor();
+        await problem.getByRole("link", { name: code }).waitFor();
+        // What holds for both models is said once.
+        expect(await problem.count()).toBe(1);
       }
       for (const [url, words, code] of [
         ["http://10.0.0.1/a.jpg", "not public", "forbidden-address"],
@@ -425,8 +434,8 @@ describe.if(chromium !== undefined)("while the page waits, and when it fails", (
       ] as const) {
         await urlField(page).fill(url);
         await page.getByRole("button", { name: "Fetch" }).click();
-        await local.getByText(words).first().waitFor();
-        await local.getByRole("link", { name: code }).waitFor();
+        await problem.getByText(words).last().waitFor();
+        await problem.getByRole("link", { name: code }).waitFor();
       }
       await chooser(page).setInputFiles(file(picture));
       await local.getByText("512 numbers").waitFor();
@@ -435,14 +444,59 @@ describe.if(chromium !== undefined)("while the page waits, and when it fails", (
 
   test("a service that does not answer is told as such, and tried again when asked", async () => {
     await visit({ expectsErrors: true }, async (page) => {
-      await page.route("**/vectorize-image-upload*", (route) => route.abort("connectionrefused"));
+      await page.route("**/embeddings*", (route) => route.abort("connectionrefused"));
       await chooser(page).setInputFiles(file(picture));
-      const local = card(page, "clip-ViT-B-32");
-      await local.getByText("There is no answer. It is tried again soon.").waitFor();
-      await local.getByText("check that it runs at this address").waitFor();
-      await page.unroute("**/vectorize-image-upload*");
-      await local.getByRole("button", { name: "Try again" }).click();
-      await local.getByText("512 numbers").waitFor();
+      await page.getByText("There is no answer. It is tried again soon.").waitFor();
+      await page.getByText("check that it still runs").waitFor();
+      await page.unroute("**/embeddings*");
+      await page.getByRole("button", { name: "Try again" }).click();
+      await card(page, "clip-ViT-B-32").getByText("512 numbers").waitFor();
+    });
+  });
+
+  test("a model that fails leaves the other its vector, and tells when another try makes sense", async () => {
+    await visit({}, async (page) => {
+      const problem = {
+        ...{ title: "NVIDIA's quota is used up", status: 503, code: "upstream-rate-limited" },
+        detail: "NVIDIA takes no more requests for now.",
+      };
+      const vector = await vectorOf(picture);
+      const results = [
+        { model: "clip-ViT-B-32@synthetic", dimensions: 512, vector },
+        { model: "nv-dinov2", problem },
+      ];
+      await page.route("**/embeddings*", (route) =>
+        route.fulfill({ json: { status: "success", sha256: "", results } }),
+      );
+      await chooser(page).setInputFiles(file(picture));
+      await card(page, "clip-ViT-B-32").getByText("512 numbers").waitFor();
+      const hosted = card(page, "nv-dinov2");
+      await hosted.getByText("NVIDIA takes no more requests for now.").waitFor();
+      await page.unroute("**/embeddings*");
+      await hosted.getByRole("button", { name: "Try again" }).click();
+      await hosted.getByText("1536 numbers").waitFor();
+    });
+  });
+
+  test("while the weights come the page says how far they are, and embeds what waits by itself", async () => {
+    const why = "The weights are being downloaded: 210 of 605 MB, about 40 s left.";
+    let state = "loading";
+    const before = async (page: Page) => {
+      await page.route("**/readyz", async (route) => {
+        const models = [{ id: "clip-ViT-B-32@synthetic", state, why }];
+        await route.fulfill({ status: 503, json: { models } });
+      });
+    };
+    await visit({ before, expectsErrors: true }, async (page, { requests }) => {
+      await page.getByText(why).waitFor();
+      await page.getByText("You can bring a picture already").waitFor();
+      await chooser(page).setInputFiles(file(picture));
+      await page.getByText("embedded as soon as the model is there").waitFor();
+      expect(await findAccessBreaches(page)).toEqual([]);
+      expect(await page.getByRole("alert").count()).toBe(0);
+      expect(requests.filter((url) => url.endsWith("/embeddings"))).toEqual([]);
+      state = "ready";
+      await card(page, "clip-ViT-B-32").getByText("512 numbers").waitFor();
     });
   });
 

@@ -137,7 +137,7 @@ const documented: Readonly<
   "/embeddings": {
     mediaTypes: ["application/json"],
     codes: [...byAnyModel, ...byUrl, "invalid-base64"],
-    options: ["query normalize"],
+    options: ["query normalize", "query thumbnail"],
   },
   "/similarity": {
     mediaTypes: ["application/json"],

@@ -38,6 +38,20 @@ function metadataOf(uri: unknown) {
 const byForm = (path: string, query: string) =>
   postUrlencoded(service, `/upload${query}`, { imageUrl: origin.url(path) });
 
+test("a picture that both models embed comes back once, small and upright, also when its vectors were known", async () => {
+  for (const _time of ["first", "again"]) {
+    const body = { image_url: origin.url("/photo.jpg"), models: ["clip-ViT-B-32", "nv-dinov2"] };
+    const response = await postJson(service, "/embeddings?thumbnail=true", body);
+    const answer = await answerOf(response);
+    const { width, height, exif } = await metadataOf(Reflect.get(answer, "thumbnail"));
+    expect({ width, height, exif }).toEqual({ width: 213, height: 320, exif: undefined });
+  }
+  const body = { image_url: origin.url("/photo.jpg"), models: ["clip-ViT-B-32"] };
+  expect(await answerOf(await postJson(service, "/embeddings", body))).not.toHaveProperty(
+    "thumbnail",
+  );
+});
+
 test("a picture by URL comes back small, upright and without metadata, also when its vector was known", async () => {
   for (const _time of ["first", "again"]) {
     const answer = await answerOf(await byForm("/photo.jpg", "?thumbnail=true"));

@@ -41,6 +41,7 @@ export function writtenCall(parts: CallParts): WrittenCall {
       output += text;
     },
     tell: (line) => write(`${line}\n`),
+    isWatched: false,
     startProgress: () => ({ show: () => {}, end: () => {} }),
     log: createLog({ level: "debug", format: "json", write, now: () => new Date() }),
     droppedLogLines: () => 0,

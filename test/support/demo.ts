@@ -33,6 +33,8 @@ async function runDemo(): Promise<number> {
     CLIP_WEIGHTS: "synthetic",
     NVIDIA_API_KEY: key,
     NVIDIA_BASE_URL: nvidia.url,
+    // It has its own words for whoever starts it.
+    LOG_FORMAT: Bun.env["LOG_FORMAT"] || "text",
     // The stand-ins are on this host, where no proxy could find them.
     HTTPS_PROXY: "",
     FETCH_ALLOW: [Bun.env["FETCH_ALLOW"], web.host].filter(Boolean).join(","),

@@ -74,6 +74,11 @@ const ways = [
     reads: ["vector", "model", "thumbnail", "saved_as"],
   },
   {
+    call: (client) => client.embedImageWithEach(png, ["clip-ViT-B-32"], { thumbnail: true }),
+    path: "/embeddings",
+    reads: ["sha256", "results", "thumbnail"],
+  },
+  {
     call: (client) => client.embedTexts(["a", "b"], options),
     path: "/embed-text",
     reads: ["vectors", "truncated", "dimensions", "model"],

@@ -60,6 +60,24 @@ test("an image as bytes, by its URL and as a data: URI has the same vector", asy
   }
 });
 
+test("several models embed an image from one upload, and each has an outcome of its own", async () => {
+  const models = ["nv-dinov2", "clip-ViT-B-32"];
+  const stages: unknown[] = [];
+  for (const image of [new Blob([png]), origin.url("/a.png")]) {
+    const answer = await client.embedImageWithEach(image, models, { thumbnail: true });
+    const [hosted, local] = answer.results;
+    expect(hosted?.problem).toBeInstanceOf(ImagesvcProblem);
+    expect(hosted?.problem).toMatchObject({ code: "model-unavailable", status: 503 });
+    expect(local).toEqual({ model: "clip-ViT-B-32@synthetic", vector });
+    expect(answer.sha256).toBe(Bun.SHA256.hash(png, "hex"));
+    expect(answer.thumbnail).toStartWith("data:image/");
+    stages.push(answer.stages.at(-1)?.name);
+  }
+  expect(stages).toEqual(["total", "total"]);
+  const none = client.embedImageWithEach(new Blob([png]), ["nv-dinov2"]);
+  expect(await problemOf(none)).toMatchObject({ code: "model-unavailable" });
+});
+
 test("a vector can be asked for at unit length", async () => {
   const embedding = await client.embedImage(new Blob([png]), { normalize: true });
   expect(Math.hypot(...embedding.vector)).toBeCloseTo(1, 5);

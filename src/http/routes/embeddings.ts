@@ -25,10 +25,10 @@ import { problemAnswers } from "../problem-answers.ts";
 import {
   eachModelAnswer,
   eachModelBody,
+  eachModelQuery,
   imageParams,
   lookUpAnswer,
   lookUpQuery,
-  normalizeQuery,
 } from "../schemas.ts";
 
 /** What the route needs. */
@@ -110,12 +110,13 @@ export function eachModelRoutes({ eachEmbedder, calls, readers }: EachRoutes) {
         models: body.models,
         normalize: query.normalize ?? false,
         isReported: body.report ?? false,
+        thumbnail: query.thumbnail ?? false,
         hold: call.ticket?.hold,
         trail: call.trail,
       };
       const embedded = await eachEmbedder.embed(asked, request.signal, call.timings);
       if (embedded instanceof Problem) throw embedded;
-      const { sha256, results, report, cache } = embedded;
+      const { sha256, results, report, thumbnail, cache } = embedded;
       const made = results.flatMap(({ outcome }) => ("model" in outcome ? [outcome.model] : []));
       call.model = made.join(", ");
       // It would tell strangers which pictures are known here.
@@ -126,13 +127,14 @@ export function eachModelRoutes({ eachEmbedder, calls, readers }: EachRoutes) {
         status: "success",
         sha256,
         ...(report && { report: toReportAnswer(report) }),
+        ...(thumbnail !== undefined && { thumbnail }),
         results: results.map((one) => toResult(one, call.requestId)),
       });
     },
     {
       parse: readers.jsonWithImage(() => undefined),
       body: eachModelBody,
-      query: normalizeQuery,
+      query: eachModelQuery,
       response: {
         200: eachModelAnswer,
         ...problemAnswers([...embeddingProblems, ...urlProblems, "invalid-base64"]),

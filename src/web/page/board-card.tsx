@@ -47,7 +47,7 @@ export function BoardCard({
       </p>
       {state.status === "loading" && <progress aria-label={`${name} is being embedded`} />}
       {state.status === "failed" && (
-        <ProblemNote problem={state.problem} service={service} onRetry={state.retry} />
+        <ProblemNote problem={state.problem} service={service} onRetry={state.retry} isShort />
       )}
     </li>
   );

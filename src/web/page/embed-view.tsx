@@ -1,13 +1,15 @@
 /** One picture, and what each model makes of it. */
 import { useState } from "react";
-import type { ImageInput } from "../client.ts";
-import { useEmbedding } from "../use-embedding.ts";
-import { HostedModelMissing } from "./hosted-model-missing.tsx";
+import type { ImageInput, ModelState } from "../client.ts";
 import { ModelCard } from "./model-card.tsx";
+import { ModelMissing } from "./model-missing.tsx";
 import { PictureInput } from "./picture-input.tsx";
 import { nameOf, needsThumbnail, Preview } from "./preview.tsx";
 import { ProblemNote } from "./problem-note.tsx";
 import { plainId, type Service } from "./service.ts";
+import { Stages } from "./stages.tsx";
+import { UploadProgress } from "./upload-progress.tsx";
+import { useEachEmbedding } from "./use-each-embedding.ts";
 
 export function EmbedView({
   service,
@@ -17,73 +19,53 @@ export function EmbedView({
   readonly isShown: boolean;
 }) {
   const [image, setImage] = useState<ImageInput>();
-  const { local, hosted } = service;
-  const { first, second } = useBothModels(service, image);
-  const made = [first, second].find((one) => one.status === "done");
+  const { client, local, hosted } = service;
+  const known = [local, hosted].filter((model) => model !== undefined);
+  const ready = known.filter(({ state }) => state === "ready").map(plainId);
+  const thumbnail = image !== undefined && needsThumbnail(image);
+  const state = useEachEmbedding(client, image, ready, thumbnail);
+  const answer = state.status === "done" ? state.answer : undefined;
   return (
     <div className="embed">
       <div className="side">
         <PictureInput onPictures={([picture]) => setImage(picture)} isShown={isShown} />
-        {image !== undefined && <Chosen image={image} thumbnail={made?.embedding.thumbnail} />}
+        {image !== undefined && <Chosen image={image} thumbnail={answer?.thumbnail} />}
+        {answer && <Stages stages={answer.stages} />}
       </div>
       <div className="results" aria-live="polite">
-        {image === undefined || local === undefined ? (
-          <Introduction />
-        ) : isUnauthorized(first) ? (
-          <ProblemNote problem={first.problem} service={service} />
-        ) : (
-          <Cards image={image} first={first} second={second} service={service} />
+        {image === undefined && <Introduction />}
+        {image !== undefined && known.length === 0 && (
+          <p className="quiet">The picture waits until the service says which models it has.</p>
         )}
-        {hosted !== undefined && hosted.state !== "ready" && <HostedModelMissing model={hosted} />}
+        {image !== undefined && state.status === "loading" && (
+          <section className="card whole" aria-label="Under way">
+            <UploadProgress {...state} isUpload={typeof image !== "string"} />
+          </section>
+        )}
+        {state.status === "failed" && (
+          <ProblemNote problem={state.problem} service={service} onRetry={state.retry} />
+        )}
+        {image !== undefined &&
+          answer?.results.map((result, index) => (
+            <ModelCard
+              key={ready[index]}
+              id={ready[index] ?? result.model}
+              image={image}
+              result={result}
+              service={service}
+              onRetry={state.retry}
+            />
+          ))}
+        {known.filter(isMissing).map((model) => (
+          <ModelMissing key={model.id} model={model} waits={image !== undefined} />
+        ))}
       </div>
     </div>
   );
 }
 
-/** The image's vectors, one model after the other: on a slow line the first result comes sooner. */
-function useBothModels({ client, local, hosted }: Service, image: ImageInput | undefined) {
-  const thumbnail = image !== undefined && needsThumbnail(image);
-  const first = useEmbedding(client, local && image, {
-    model: local && plainId(local),
-    thumbnail,
-  });
-  const isOver = first.status === "done" || first.status === "failed";
-  const mayAsk = hosted?.state === "ready" && isOver && !isUnauthorized(first);
-  const second = useEmbedding(client, mayAsk ? image : undefined, {
-    model: hosted && plainId(hosted),
-    thumbnail: thumbnail && first.status === "failed",
-  });
-  return { first, second };
-}
-
-type State = ReturnType<typeof useEmbedding>;
-
-function Cards({
-  image,
-  first,
-  second,
-  service,
-}: {
-  readonly image: ImageInput;
-  readonly first: State;
-  readonly second: State;
-  readonly service: Service;
-}) {
-  const { local, hosted } = service;
-  return (
-    <>
-      {local && <ModelCard id={plainId(local)} image={image} state={first} service={service} />}
-      {hosted?.state === "ready" && (
-        <ModelCard
-          id={plainId(hosted)}
-          image={image}
-          state={second}
-          service={service}
-          waits={local && `It comes after ${plainId(local)}.`}
-        />
-      )}
-    </>
-  );
+function isMissing({ state }: ModelState): boolean {
+  return state !== "ready";
 }
 
 function Chosen({
@@ -102,12 +84,6 @@ function Chosen({
       </figcaption>
     </figure>
   );
-}
-
-type Failed = Extract<State, { status: "failed" }>;
-
-function isUnauthorized(state: State): state is Failed {
-  return state.status === "failed" && state.problem.code === "unauthorized";
 }
 
 function Introduction() {

@@ -1,47 +1,38 @@
-/** What one model made of the picture: the vector as a heat map, its length, the time by stage, and the same as code. */
-import type { Embedding, ImageInput } from "../client.ts";
-import type { EmbeddingState } from "../use-embedding.ts";
+/** What one model made of the picture: the vector as a heat map, its length, and the same as code. */
+import type { ImageInput, OfOneModel } from "../client.ts";
 import { CodeTabs } from "./code-tabs.tsx";
 import { CopyButton } from "./copy-button.tsx";
 import { HeatMap } from "./heat-map.tsx";
 import { ProblemNote } from "./problem-note.tsx";
 import { isStandIn, type Service } from "./service.ts";
 import { requestSnippets, vectorSnippets } from "./snippets.ts";
-import { Stages } from "./stages.tsx";
-import { UploadProgress } from "./upload-progress.tsx";
 
 export function ModelCard({
   id,
   image,
-  state,
+  result,
   service,
-  waits,
+  onRetry,
 }: {
   readonly id: string;
   readonly image: ImageInput;
-  readonly state: EmbeddingState & { readonly retry: () => void };
+  readonly result: OfOneModel;
   readonly service: Service;
-  /** Why it has not begun. */
-  readonly waits?: string | undefined;
+  readonly onRetry: () => void;
 }) {
-  const title = state.status === "done" ? state.embedding.model : id;
+  const { model, vector, problem } = result;
   return (
     <section className="card" aria-label={id}>
       <h2>
-        {title}
-        {state.status === "done" && <span> {state.embedding.dimensions} numbers</span>}
+        {model}
+        {vector && <span> {vector.length} numbers</span>}
       </h2>
-      {state.status === "idle" && <p className="quiet">{waits}</p>}
-      {state.status === "loading" && (
-        <UploadProgress {...state} isUpload={typeof image !== "string"} />
-      )}
-      {state.status === "failed" && (
-        <ProblemNote problem={state.problem} service={service} onRetry={state.retry} />
-      )}
-      {state.status === "done" && (
+      {problem && <ProblemNote problem={problem} service={service} onRetry={onRetry} />}
+      {vector && (
         <Result
-          embedding={state.embedding}
-          isTold={service.local?.id === state.embedding.model}
+          model={model}
+          vector={vector}
+          isTold={service.local?.id === model}
           snippets={requestSnippets(image, id, {
             origin: location.origin,
             hasKey: service.apiKey !== undefined,
@@ -53,16 +44,17 @@ export function ModelCard({
 }
 
 function Result({
-  embedding,
+  model,
+  vector,
   isTold,
   snippets,
 }: {
-  readonly embedding: Embedding;
+  readonly model: string;
+  readonly vector: readonly number[];
   /** Whether the page says already what this model is. */
   readonly isTold: boolean;
   readonly snippets: Readonly<Record<string, string>>;
 }) {
-  const { vector, model, stages } = embedding;
   return (
     <>
       {isStandIn(model) && !isTold && (
@@ -83,10 +75,9 @@ function Result({
           <dd>{Math.max(...vector).toFixed(4)}</dd>
         </div>
       </dl>
-      <Stages stages={stages} />
       <div className="copies">
         <span>Copy the vector as</span>
-        {Object.entries(vectorSnippets(embedding)).map(([language, text]) => (
+        {Object.entries(vectorSnippets({ model, vector })).map(([language, text]) => (
           <CopyButton key={language} text={text}>
             {language}
           </CopyButton>

@@ -2,7 +2,10 @@
 import type { Embedding, ImageInput } from "../client.ts";
 
 /** A vector as JSON, for numpy, and as a typed array. */
-export function vectorSnippets({ model, vector }: Embedding): Readonly<Record<string, string>> {
+export function vectorSnippets({
+  model,
+  vector,
+}: Pick<Embedding, "model" | "vector">): Readonly<Record<string, string>> {
   const numbers = JSON.stringify(vector);
   const made = `${model}, ${vector.length} numbers`;
   return {

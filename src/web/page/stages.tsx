@@ -17,18 +17,18 @@ export function Stages({ stages }: { readonly stages: readonly Stage[] }) {
   const rest = total - known.reduce((sum, { ms }) => sum + ms, 0);
   const parts = [...known.map(({ name, ms }) => ({ name: words[name] ?? name, ms }))];
   // What no stage counts: the body's arrival, above all.
-  if (rest > 0.05) parts.push({ name: "rest", ms: rest });
+  if (rest > 0.05) parts.push({ name: "arrival and rest", ms: rest });
   return (
-    <div className="stages">
+    <section className="stages" aria-label="Time by stage">
       <div className="bar" aria-hidden="true">
         {parts.map(({ name, ms }) => (
-          <span key={name} className={`stage-${name}`} style={{ flexGrow: ms }} />
+          <span key={name} className={`stage-${name.split(" ", 1)[0]}`} style={{ flexGrow: ms }} />
         ))}
       </div>
       <dl>
         {parts.map(({ name, ms }) => (
           <div key={name}>
-            <dt className={`stage-${name}`}>{name}</dt>
+            <dt className={`stage-${name.split(" ", 1)[0]}`}>{name}</dt>
             <dd>{shown(ms)} ms</dd>
           </div>
         ))}
@@ -37,7 +37,7 @@ export function Stages({ stages }: { readonly stages: readonly Stage[] }) {
           <dd>{shown(total)} ms</dd>
         </div>
       </dl>
-    </div>
+    </section>
   );
 }
 

@@ -16,7 +16,7 @@ export function UploadProgress({
   if (!isUpload) return <Bar words="The service fetches and embeds it …" />;
   if (progress === undefined || progress.totalBytes === 0) return <Bar words="Uploading …" />;
   const { sentBytes, totalBytes } = progress;
-  if (sentBytes >= totalBytes) return <Bar words="Uploaded. The model is at work …" />;
+  if (sentBytes >= totalBytes) return <Bar words="Uploaded. The models are at work …" />;
   const percent = Math.floor((100 * sentBytes) / totalBytes);
   const words = `Uploading: ${percent} % of ${(totalBytes / 1e6).toFixed(1)} MB`;
   return <Bar words={words} value={sentBytes / totalBytes} />;
