@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createAccessLog } from "../../src/http/access-log.ts";
 import { beginCall } from "../../src/http/call.ts";
 import { base64Of, postFile, postJson, postUrlencoded, send, until } from "../support/client.ts";
+import { scrape } from "../support/metrics.ts";
 import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
 import { type Bytes, makeJpeg } from "../support/pictures.ts";
@@ -99,6 +100,22 @@ test("Server-Timing names the fetch of an image URL, and the upstream", async ()
   const hosted = await postJson(service, "/vectorize-image", { image_url });
   const stages = Object.keys(stagesOf(hosted)).sort();
   expect(stages).toEqual(["decode", "fetch", "queue", "total", "upstream"]);
+});
+
+test("a host that fails shows as a fetch, in Server-Timing, in the log and in the metrics", async () => {
+  const fetches = async () =>
+    (await scrape(service)).sum("imagesvc_stage_duration_seconds_count", { stage: "fetch" });
+  const before = await fetches();
+  const imageUrl = origin.url("/gone.jpg");
+  const response = await send(service, "/upload", {
+    method: "POST",
+    headers: { "X-Request-Id": "gone" },
+    body: new URLSearchParams({ imageUrl }),
+  });
+  expect(response.status).toBe(502);
+  expect(Object.keys(stagesOf(response)).sort()).toEqual(["fetch", "total"]);
+  expect(linesOf("gone")).toMatchObject([{ code: "origin-error", fetch_ms: expect.any(Number) }]);
+  expect(await fetches()).toBe(before + 1);
 });
 
 test("Server-Timing has at least the total, on errors too", async () => {
