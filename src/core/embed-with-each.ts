@@ -144,14 +144,15 @@ export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
       asked,
       outcome: one instanceof Problem ? one : toOutcome(results.get(one), input.normalize),
     }));
-    return (
-      onlyProblem(all) ?? {
-        sha256: progress.facts?.sha256 ?? progress.image.sha256 ?? "",
-        results: all,
-        ...toReport(progress, order),
-        ...(recall && { cache: progress.hits === results.size ? "hit" : "miss" }),
-      }
-    );
+    const fault = onlyProblem(all);
+    if (fault !== undefined) return fault;
+    noteFailures(all, trail);
+    return {
+      sha256: progress.facts?.sha256 ?? progress.image.sha256 ?? "",
+      results: all,
+      ...toReport(progress, order),
+      ...(recall && { cache: progress.hits === results.size ? "hit" : "miss" }),
+    };
   }
 
   return {
@@ -216,11 +217,8 @@ async function ask(
     trail?.noteCache(outcome.cache);
     if (outcome.cache === "hit") progress.hits += 1;
   }
-  // What a decoding made for another took its time there.
-  const { decode, ...others } = outcome.timings;
-  const spent = takesPrepared || decode === undefined ? others : { ...others, decode };
-  Object.assign(timings, spent);
-  noteStages(trail, spent, { startedAt, endedAt: performance.now() });
+  Object.assign(timings, outcome.timings);
+  noteStages(trail, outcome.timings, { startedAt, endedAt: performance.now() });
   return outcome.result;
 }
 
@@ -257,6 +255,10 @@ function alsoOf(
 function onlyProblem(all: readonly OfOneModel[]): Problem | undefined {
   const found = all.map(({ outcome }) => outcome).filter((one) => one instanceof Problem);
   return found.length === all.length ? found[0] : undefined;
+}
+
+function noteFailures(all: readonly OfOneModel[], trail: EachInput["trail"]): void {
+  for (const { outcome } of all) if (outcome instanceof Problem) trail?.noteFailure(outcome.code);
 }
 
 function asProblem(error: unknown): Problem {

@@ -181,6 +181,22 @@ test("a line says where the time went, and by route", async () => {
   expect(linesOf("no-route")[0]).not.toHaveProperty("route");
 });
 
+test("what failed in a request that was answered all the same is in its line, and is counted", async () => {
+  const counted = async (code: string) =>
+    (await scrape(service)).sum("imagesvc_partial_failures_total", { code });
+  const before = await counted("invalid-base64");
+  const input = ["a", { image: "!" }, { image: "?" }, { image: origin.url("/gone.jpg") }];
+  const many = { model: "clip-ViT-B-32", input, on_error: "include" };
+  await postJson(service, "/v1/embeddings", many, { "X-Request-Id": "some-of-many" });
+  expect(linesOf("some-of-many")).toMatchObject([
+    { status: 200, failed: 3, failed_codes: "invalid-base64+origin-error" },
+  ]);
+  expect(await counted("invalid-base64")).toBe(before + 2);
+  const each = { image_base64: base64Of(jpeg), models: ["clip-ViT-B-32", "bert"] };
+  await postJson(service, "/embeddings", each, { "X-Request-Id": "one-model" });
+  expect(linesOf("one-model")).toMatchObject([{ failed: 1, failed_codes: "unknown-model" }]);
+});
+
 test("texts are told as such, and how many they were", async () => {
   await postJson(service, "/embed-text", { text: ["a", "b"] }, { "X-Request-Id": "texts" });
   expect(linesOf("texts")).toMatchObject([{ source: "text", inputs: 2 }]);
