@@ -194,6 +194,8 @@ interface ProblemOptions {
   readonly originStatus?: number;
   /** Becomes `errors` of a `validation-failed`. */
   readonly faults?: readonly FieldFault[];
+  /** Whether the same request would meet the same again, where the code alone does not tell. */
+  readonly isPermanent?: boolean;
 }
 
 /**
@@ -206,6 +208,7 @@ export class Problem extends Error {
   readonly retryAfterS: number | undefined;
   readonly originStatus: number | undefined;
   readonly faults: readonly FieldFault[];
+  readonly isPermanent: boolean;
 
   constructor(code: ProblemCode, detail: string, options: ProblemOptions = {}) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause });
@@ -213,6 +216,7 @@ export class Problem extends Error {
     this.retryAfterS = options.retryAfterS;
     this.originStatus = options.originStatus;
     this.faults = options.faults ?? [];
+    this.isPermanent = options.isPermanent ?? false;
   }
 }
 

@@ -29,6 +29,8 @@ export interface Trail {
   }): void;
   /** Takes note of a look into the embedding cache. */
   noteCache(status: "hit" | "miss"): void;
+  /** Takes note of an input, or of one of several models, that failed while the request was answered all the same. */
+  noteFailure(code: ProblemCode): void;
   /** Takes note of a stage that has ended. */
   noteStage(ended: EndedStage): void;
   /** W3C trace context for a call that is made on behalf of the request; undefined where it is not traced. */
@@ -76,6 +78,8 @@ export interface WrittenTrail {
   /** Of all images together. */
   readonly pixels: number;
   readonly cache: { readonly hit: number; readonly miss: number };
+  /** How many failed for each reason, in a request that was answered all the same. */
+  readonly failures: ReadonlyMap<ProblemCode, number>;
   readonly stages: readonly EndedStage[];
 }
 

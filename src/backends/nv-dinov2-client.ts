@@ -106,7 +106,7 @@ export function createNvDinov2Client(options: ClientOptions): NvDinov2Client {
       case "rate-limited":
         return pacer.slowDown(turn, (end.retryAfterS ?? 0) * 1000);
       case "refused":
-        return new Problem("upstream-error", end.detail, { cause: end.reason });
+        return new Problem("upstream-error", end.detail, { cause: end.reason, isPermanent: true });
       case "transient":
         return new Problem("upstream-error", failed, { cause: end.reason });
       case "late":

@@ -72,10 +72,11 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
   }
 
   async function embed(job: EmbedJob): Promise<BackendOutcome> {
-    const { outcome: prepared, queueMs } = job.prepared
-      ? { outcome: job.prepared, queueMs: 0 }
-      : await options.prepare(job, maxBase64Chars);
-    const { facts, bytes, report, timings } = prepared;
+    const { outcome: prepared, spent } = job.prepared
+      ? // What a decoding made for another model took its time there.
+        { outcome: job.prepared, spent: {} }
+      : toSpent(await options.prepare(job, maxBase64Chars));
+    const { facts, bytes, report } = prepared;
     const { signal, deadline } = job;
     const startedAt = clock.now();
     const result = await askFor(prepared, { signal, deadline }, job.traceparent).catch(unexpected);
@@ -84,11 +85,7 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
       ...(bytes && { bytes }),
       ...(report && { report }),
       result,
-      timings: {
-        queue: queueMs,
-        decode: timings.decodeMs,
-        upstream: clock.now() - startedAt,
-      },
+      timings: { ...spent, upstream: clock.now() - startedAt },
     };
   }
 
@@ -125,6 +122,10 @@ export function createNvDinov2(options: NvDinov2Options): ImageBackend {
       }
     },
   };
+}
+
+function toSpent({ outcome, queueMs: queue }: Queued<PreparedOutcome>) {
+  return { outcome, spent: { queue, decode: outcome.timings.decodeMs } };
 }
 
 const givenUp = "The request was given up before NVIDIA answered.";

@@ -93,7 +93,7 @@ async function obtainPictures(
   const fetchImage = async (url: string, signal: AbortSignal) => {
     tell(`fetching ${url}`);
     if (proxy === undefined || bypassesProxy(new URL(url), proxy.noProxy)) {
-      return (await source.open(url, signal)).bytes;
+      return await source.open(url, signal);
     }
     const bounds = { timeoutMs: fetchTimeoutMs, maxBytes: maxImageBytes };
     return await fetchThroughProxy(url, { proxy: proxy.url, ...bounds }, signal);

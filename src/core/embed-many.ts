@@ -182,7 +182,7 @@ export function createManyEmbedder(options: ManyEmbedderOptions): ManyEmbedder {
       end.abort();
     }
     signal.throwIfAborted();
-    return failure ?? summed(inputs, outcomes, model);
+    return failure ?? summed(input, outcomes);
   }
 
   return { find, embed };
@@ -282,13 +282,13 @@ function sorted(
   return { texts, images };
 }
 
-/** @param asked names the model where no input has a vector. */
+/** Names the model as it was asked for where no input has a vector. */
 function summed(
-  inputs: readonly ManyInput[],
+  { inputs, model: asked, trail }: EmbedManyInput,
   outcomes: ReadonlyMap<number, Outcome>,
-  asked: string,
 ): EmbeddedMany {
   const all = inputs.map((_, index) => outcomes.get(index) ?? missing());
+  for (const { result } of all) if (result instanceof Problem) trail?.noteFailure(result.code);
   return {
     model: all.find(({ model }) => model !== undefined)?.model ?? asked,
     outcomes: all.map(({ result }) => result),

@@ -166,6 +166,7 @@ export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
     }));
     const problem = onlyProblem(all);
     if (problem !== undefined) return problem;
+    noteFailures(all, trail);
     const shown = input.thumbnail ? await show(progress.image, of) : {};
     signal.throwIfAborted();
     return {
@@ -239,11 +240,8 @@ async function ask(
     trail?.noteCache(outcome.cache);
     if (outcome.cache === "hit") progress.hits += 1;
   }
-  // What a decoding made for another took its time there.
-  const { decode, ...others } = outcome.timings;
-  const spent = takesPrepared || decode === undefined ? others : { ...others, decode };
-  Object.assign(timings, spent);
-  noteStages(trail, spent, { startedAt, endedAt: performance.now() });
+  Object.assign(timings, outcome.timings);
+  noteStages(trail, outcome.timings, { startedAt, endedAt: performance.now() });
   return outcome.result;
 }
 
@@ -280,6 +278,10 @@ function alsoOf(
 function onlyProblem(all: readonly OfOneModel[]): Problem | undefined {
   const found = all.map(({ outcome }) => outcome).filter((one) => one instanceof Problem);
   return found.length === all.length ? found[0] : undefined;
+}
+
+function noteFailures(all: readonly OfOneModel[], trail: EachInput["trail"]): void {
+  for (const { outcome } of all) if (outcome instanceof Problem) trail?.noteFailure(outcome.code);
 }
 
 function asProblem(error: unknown): Problem {

@@ -59,17 +59,22 @@ function fieldsOf(served: ServedRequest, call: Call, path: string): LogFields {
   };
 }
 
-function inputFields({ inputs, bytes, pixels, cache }: WrittenTrail): LogFields {
-  if (inputs.size === 0) return {};
-  const count = [...inputs.values()].reduce((sum, one) => sum + one, 0);
+function inputFields({ inputs, bytes, pixels, cache, failures }: WrittenTrail): LogFields {
+  if (inputs.size === 0 && failures.size === 0) return {};
   return {
     source: [...inputs.keys()].map((kind) => (kind === "memory" ? "base64" : kind)).join("+"),
-    inputs: count,
+    inputs: sumOf(inputs),
     bytes: bytes || undefined,
     pixels: pixels || undefined,
     cache:
       cache.hit === 0 ? (cache.miss === 0 ? undefined : "miss") : cache.miss === 0 ? "hit" : "some",
+    failed: sumOf(failures) || undefined,
+    failed_codes: [...failures.keys()].join("+") || undefined,
   };
+}
+
+function sumOf(counts: ReadonlyMap<string, number>): number {
+  return [...counts.values()].reduce((sum, one) => sum + one, 0);
 }
 
 /** As `Server-Timing` has them: `queue_ms`, `infer_ms` and so on. */

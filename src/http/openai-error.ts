@@ -86,7 +86,7 @@ function typeOf(status: number): string {
  */
 function retryHeaders(problem: Problem): Readonly<Record<string, string>> {
   const { retryAfterS } = problem;
-  if (isPermanent(problem) || (retryAfterS ?? 0) > maxRetryAfterS) {
+  if (problem.isPermanent || isPermanent(problem) || (retryAfterS ?? 0) > maxRetryAfterS) {
     return { "x-should-retry": "false" };
   }
   if (retryAfterS === undefined) return {};

@@ -112,6 +112,12 @@ function ofInputs() {
     labelNames: ["result"],
     registers: [],
   });
+  const failures = new Counter({
+    name: "imagesvc_partial_failures_total",
+    help: "Inputs, and models of /embeddings, that failed in a request that was answered all the same, by problem code.",
+    labelNames: ["code"],
+    registers: [],
+  });
   const stages = new Histogram({
     name: "imagesvc_stage_duration_seconds",
     help: "Time of one image or text in one stage: fetch, cache, queue, decode, infer or upstream.",
@@ -120,13 +126,14 @@ function ofInputs() {
     registers: [],
   });
   return {
-    all: [inputs, bytes, pixels, lookups, stages],
+    all: [inputs, bytes, pixels, lookups, failures, stages],
     count: (trail: WrittenTrail): void => {
       for (const [kind, count] of trail.inputs) inputs.inc({ kind }, count);
       bytes.inc(trail.bytes);
       pixels.inc(trail.pixels);
       lookups.inc({ result: "hit" }, trail.cache.hit);
       lookups.inc({ result: "miss" }, trail.cache.miss);
+      for (const [code, count] of trail.failures) failures.inc({ code }, count);
       for (const { stage, startedAt, endedAt } of trail.stages) {
         stages.observe({ stage }, (endedAt - startedAt) / 1000);
       }

@@ -36,7 +36,8 @@ export function createMetrics(readings: Readings): Metrics {
   const events = createEventSeries();
   for (const series of [...events.all, ...createReadSeries(readings)]) {
     plain.registerMetric(series);
-    open.registerMetric(series);
+    // A registry of OpenMetrics cuts `_total` off its counters' own names (prom-client 15): off these, not the others'.
+    open.registerMetric(Object.create(series));
   }
   return {
     observer: events.observer,

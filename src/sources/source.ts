@@ -23,28 +23,20 @@ export type ImageSource =
  *
  * @throws Problem for each way in which that fails, and the signal's reason when the caller leaves.
  */
-export type Acquire = (source: ImageSource, signal: AbortSignal) => Promise<AcquiredImage>;
-
-/** Bytes, and the ms that fetching them took. */
-export interface AcquiredImage {
-  readonly image: ImageBytes;
-  readonly fetchMs?: number;
-}
+export type Acquire = (source: ImageSource, signal: AbortSignal) => Promise<ImageBytes>;
 
 /** Makes `acquire` from the fetcher of URLs and the limit of an image's bytes. */
 export function createAcquire(urlSource: UrlSource, maxImageBytes: number): Acquire {
   return async (source, signal) => {
     switch (source.kind) {
-      case "url": {
-        const { bytes, fetchMs } = await urlSource.open(source.url, signal);
-        return { image: { kind: "memory", bytes }, fetchMs };
-      }
+      case "url":
+        return { kind: "memory", bytes: await urlSource.open(source.url, signal) };
       case "memory":
-        return { image: source };
+        return source;
       case "upload":
-        return { image: source.part.image };
+        return source.part.image;
       case "file":
-        return { image: await readSmallFile(source.path, maxImageBytes) };
+        return await readSmallFile(source.path, maxImageBytes);
       default:
         return source satisfies never;
     }

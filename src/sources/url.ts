@@ -28,13 +28,7 @@ export interface UrlSource {
    * @throws Problem `invalid-image-url`, `forbidden-address`, `body-too-large`, `origin-error` or
    *   `origin-timeout`; or the signal's reason.
    */
-  open(url: string, signal: AbortSignal): Promise<FetchedImage>;
-}
-
-interface FetchedImage {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Milliseconds from the call to the last byte. */
-  readonly fetchMs: number;
+  open(url: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /**
@@ -47,7 +41,6 @@ export function createUrlSource(options: UrlSourceOptions): UrlSource {
   return {
     async open(text, signal) {
       signal.throwIfAborted();
-      const startedAt = performance.now();
       const deadline = AbortSignal.timeout(options.fetchTimeoutMs);
       const silence = new AbortController();
       const timer = setTimeout(() => silence.abort(), silenceTimeoutMs);
@@ -57,8 +50,7 @@ export function createUrlSource(options: UrlSourceOptions): UrlSource {
       try {
         const stop = AbortSignal.any([signal, deadline, silence.signal, end.signal]);
         const response = await follow(parseImageUrl(text), pinned, stop, heard);
-        const bytes = await readBody(response, options.maxImageBytes, heard);
-        return { bytes, fetchMs: performance.now() - startedAt };
+        return await readBody(response, options.maxImageBytes, heard);
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof Problem) throw error;

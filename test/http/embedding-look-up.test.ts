@@ -16,7 +16,7 @@ import {
 } from "../support/client.ts";
 import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
-import { type Bytes, concat, makeJpeg } from "../support/pictures.ts";
+import { type Bytes, concat, makeJpeg, makePng } from "../support/pictures.ts";
 import { reachingFakes, startService, type TestService } from "../support/service.ts";
 
 const { key, entry } = createApiKey("tests", new Date());
@@ -215,6 +215,20 @@ test("X-Cache says what was known, on each of the four requests", async () => {
       others.map(() => again ?? ""),
     );
   }
+});
+
+test("X-Cache of a request with many inputs is hit where all of its images were known", async () => {
+  const ask = async (...input: readonly unknown[]) => {
+    const body = { model: "clip-ViT-B-32", input };
+    return (await postJson(service, "/v1/embeddings", body, bearer)).headers.get("x-cache");
+  };
+  const known = { image: Buffer.from(jpeg).toString("base64") };
+  const fresh = { image: Buffer.from(await makePng({ seed: 4711 })).toString("base64") };
+  await ask(known);
+  expect(await ask("a", known)).toBe("hit");
+  expect(await ask(known, fresh)).toBe("miss");
+  expect(await ask(known, fresh)).toBe("hit");
+  expect(await ask("a")).toBeNull();
 });
 
 test("without the key nothing is told", async () => {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createAccessLog } from "../../src/http/access-log.ts";
 import { beginCall } from "../../src/http/call.ts";
 import { base64Of, postFile, postJson, postUrlencoded, send, until } from "../support/client.ts";
+import { scrape } from "../support/metrics.ts";
 import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin } from "../support/origin.ts";
 import { type Bytes, makeJpeg } from "../support/pictures.ts";
@@ -101,6 +102,22 @@ test("Server-Timing names the fetch of an image URL, and the upstream", async ()
   expect(stages).toEqual(["decode", "fetch", "queue", "total", "upstream"]);
 });
 
+test("a host that fails shows as a fetch, in Server-Timing, in the log and in the metrics", async () => {
+  const fetches = async () =>
+    (await scrape(service)).sum("imagesvc_stage_duration_seconds_count", { stage: "fetch" });
+  const before = await fetches();
+  const imageUrl = origin.url("/gone.jpg");
+  const response = await send(service, "/upload", {
+    method: "POST",
+    headers: { "X-Request-Id": "gone" },
+    body: new URLSearchParams({ imageUrl }),
+  });
+  expect(response.status).toBe(502);
+  expect(Object.keys(stagesOf(response)).sort()).toEqual(["fetch", "total"]);
+  expect(linesOf("gone")).toMatchObject([{ code: "origin-error", fetch_ms: expect.any(Number) }]);
+  expect(await fetches()).toBe(before + 1);
+});
+
 test("Server-Timing has at least the total, on errors too", async () => {
   for (const path of ["/livez", "/nothing", "/upload"]) {
     expect(stagesOf(await send(service, path))["total"]).toBeGreaterThanOrEqual(0);
@@ -162,6 +179,22 @@ test("a line says where the time went, and by route", async () => {
   expect(linesOf("look-up")).toMatchObject([{ route: "/embeddings/:sha256" }]);
   await send(service, "/nothing", { headers: { "X-Request-Id": "no-route" } });
   expect(linesOf("no-route")[0]).not.toHaveProperty("route");
+});
+
+test("what failed in a request that was answered all the same is in its line, and is counted", async () => {
+  const counted = async (code: string) =>
+    (await scrape(service)).sum("imagesvc_partial_failures_total", { code });
+  const before = await counted("invalid-base64");
+  const input = ["a", { image: "!" }, { image: "?" }, { image: origin.url("/gone.jpg") }];
+  const many = { model: "clip-ViT-B-32", input, on_error: "include" };
+  await postJson(service, "/v1/embeddings", many, { "X-Request-Id": "some-of-many" });
+  expect(linesOf("some-of-many")).toMatchObject([
+    { status: 200, failed: 3, failed_codes: "invalid-base64+origin-error" },
+  ]);
+  expect(await counted("invalid-base64")).toBe(before + 2);
+  const each = { image_base64: base64Of(jpeg), models: ["clip-ViT-B-32", "bert"] };
+  await postJson(service, "/embeddings", each, { "X-Request-Id": "one-model" });
+  expect(linesOf("one-model")).toMatchObject([{ failed: 1, failed_codes: "unknown-model" }]);
 });
 
 test("texts are told as such, and how many they were", async () => {

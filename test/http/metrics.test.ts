@@ -237,6 +237,24 @@ describe("Prometheus reads it", () => {
     );
     expect(texts.map((text) => text.endsWith("# EOF\n"))).toEqual(asked);
   });
+
+  test("whoever asked before changes no name: counters end in _total in both formats", async () => {
+    await send(service, "/livez");
+    const expose = async (accept: string) =>
+      await (await send(service, "/metrics", { headers: { accept } })).text();
+    for (const accept of ["application/openmetrics-text", "text/plain", "*/*"]) {
+      const text = await expose(accept);
+      expect(text).toMatch(/^imagesvc_http_requests_total\{/m);
+      expect(text).toMatch(/^process_cpu_seconds_total \d/m);
+      expect(text).not.toContain("_total_total");
+    }
+    const names = (text: string) => new Set(text.match(/^[a-z_]+(?=[{ ])/gm));
+    const [plain, open] = [
+      await expose("text/plain"),
+      await expose("application/openmetrics-text"),
+    ];
+    expect(names(open)).toEqual(names(plain));
+  });
 });
 
 describe("who may read it", () => {

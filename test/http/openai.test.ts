@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { base64Of, postJson, send, until } from "../support/client.ts";
-import { type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
+import { misbehave, type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, respond, startOrigin, staySilent } from "../support/origin.ts";
 import { type Bytes, makeJpeg, makePng, truncate } from "../support/pictures.ts";
 import { connectRaw, headOf } from "../support/raw-client.ts";
@@ -378,6 +378,14 @@ describe("bad input", () => {
     expect(floatsOf(data[0]?.embedding)).toHaveLength(1536);
     expect(data[1]?.error?.code).toBe("validation-failed");
   });
+});
+
+test("a picture that NVIDIA does not take is not to be sent again", async () => {
+  nvidia.next(misbehave.unprocessable);
+  const input = [{ image: base64Of(await makePng({ seed: 77 })) }];
+  const response = await post({ model: "nv-dinov2", input });
+  expect(response.headers.get("x-should-retry")).toBe("false");
+  expect(await errorOf(response, 502)).toMatchObject({ code: "upstream-error" });
 });
 
 describe("limits", () => {

@@ -49,6 +49,8 @@ async function scrapeBusyService(): Promise<Scraped> {
     await postFile(service, jpeg);
     await postJson(service, "/embed-text", { text: "a" });
     await postJson(service, "/upload", "{");
+    const some = { model: "clip-ViT-B-32", input: ["a", { image: "!" }], on_error: "include" };
+    await postJson(service, "/v1/embeddings", some);
     await send(service, "/readyz");
     return await scrape(service);
   } finally {

@@ -21,7 +21,7 @@ if (import.meta.main) {
   const allow = parseFetchAllow(["127.0.0.1"]);
   const source = createUrlSource({ fetchTimeoutMs: 10_000, maxImageBytes: 1000, allow });
   const outcome = await source.open(Bun.argv[2] ?? "", new AbortController().signal).then(
-    ({ bytes }) => new TextDecoder().decode(bytes),
+    (bytes) => new TextDecoder().decode(bytes),
     (error) => error.code,
   );
   process.stdout.write(String(outcome));

@@ -60,8 +60,8 @@ const textModel: TextBackend = {
 };
 
 const fetched: Acquire = async (source) => {
-  if (source.kind === "memory") return { image: source };
-  return { image: { kind: "memory", bytes: new Uint8Array(100) }, fetchMs: 1 };
+  if (source.kind === "memory") return source;
+  return { kind: "memory", bytes: new Uint8Array(100) };
 };
 
 function setUp(backends: readonly ImageBackend[], acquire: Acquire = fetched) {

@@ -34,7 +34,10 @@ test("a trail adds up what several inputs leave", () => {
   trail.noteImage({ bytes: 5, pixels: 7 });
   trail.noteCache("hit");
   trail.noteCache("miss");
+  trail.noteFailure("origin-error");
+  trail.noteFailure("origin-error");
   expect(trail).toMatchObject({ bytes: 15, pixels: 7, cache: { hit: 1, miss: 1 } });
   expect([...trail.inputs]).toEqual([["url", 3]]);
+  expect([...trail.failures]).toEqual([["origin-error", 2]]);
   expect(trail.traceparent()).toBe("00-1-2-01");
 });

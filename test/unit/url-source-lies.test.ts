@@ -20,7 +20,7 @@ function open(url: string, timeouts: { fetchTimeoutMs?: number; silenceTimeoutMs
   const allow = parseFetchAllow(["127.0.0.1"]);
   const source = createUrlSource({ fetchTimeoutMs: 10_000, maxImageBytes, allow, ...timeouts });
   return source.open(url, new AbortController().signal).then(
-    ({ bytes }) => new TextDecoder().decode(bytes),
+    (bytes) => new TextDecoder().decode(bytes),
     (error: unknown) => error,
   );
 }

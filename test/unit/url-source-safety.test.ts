@@ -22,7 +22,7 @@ async function open(
   });
   const signal = new AbortController().signal;
   return await source.open(url, signal).then(
-    ({ bytes }) => new TextDecoder().decode(bytes),
+    (bytes) => new TextDecoder().decode(bytes),
     (error: unknown) => error,
   );
 }

@@ -4,7 +4,7 @@ import type { EmbeddedMany, ManyEmbedder, ManyInput } from "../../core/embed-man
 import { type FieldFault, Problem } from "../../errors.ts";
 import { fieldName, type ReadInput } from "../../text/embedding-inputs.ts";
 import { toBase64 } from "../../vector/base64.ts";
-import { callOf } from "../call.ts";
+import { type Call, callOf } from "../call.ts";
 import { type EmbeddingRoutes, embeddingProblems, urlProblems } from "../embedding.ts";
 import { jsonAnswer } from "../json-answer.ts";
 import { openAiCode } from "../openai-error.ts";
@@ -48,6 +48,7 @@ export function openAiRoutes({ manyEmbedder, embedder, calls, readers }: OpenAiR
         }
         const { model, outcomes, tokens } = embedded;
         call.model = model;
+        tellCache(call);
         const isBase64 = body.encoding_format === "base64";
         const embeddings = await formatted(outcomes, isBase64);
         return jsonAnswer<typeof openAiEmbeddingsAnswer.static>(request, {
@@ -112,6 +113,12 @@ export function openAiRoutes({ manyEmbedder, embedder, calls, readers }: OpenAiR
     );
 }
 
+/** `X-Cache`: whether all images were remembered. It would tell strangers which pictures are known here. */
+function tellCache({ apiKeyName, answerHeaders, trail: { cache } }: Call): void {
+  if (apiKeyName === undefined || cache.hit + cache.miss === 0) return;
+  answerHeaders.set("x-cache", cache.miss === 0 ? "hit" : "miss");
+}
+
 /** When it was made is not known, and OpenAI's clients want a number. */
 function modelOf(id: string) {
   return { id, object: "model" as const, created: 0, owned_by: "imagesvc" };
@@ -158,10 +165,11 @@ function aboutModel(problem: Problem): Problem {
 }
 
 function withFaults(problem: Problem, detail: string, faults: readonly FieldFault[]): Problem {
-  const { code, cause, retryAfterS, originStatus } = problem;
+  const { code, cause, retryAfterS, originStatus, isPermanent } = problem;
   return new Problem(code, detail, {
     cause,
     faults,
+    isPermanent,
     ...(retryAfterS !== undefined && { retryAfterS }),
     ...(originStatus !== undefined && { originStatus }),
   });
