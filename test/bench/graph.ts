@@ -1,17 +1,15 @@
 /** The image tower's graphs side by side: ours and the plain one, in float32 and in int8. */
-import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { catalog } from "../../src/models/catalog.ts";
-import { placeWeights } from "../../src/models/onnx/external-data.ts";
 import type { Graph } from "../../src/models/onnx/graph.ts";
 import { imageTower } from "../../src/models/onnx/image-tower.ts";
-import { encodeModel } from "../../src/models/onnx/model-proto.ts";
-import { seededTensors } from "../../src/models/seeded-tensors.ts";
 import { cosineSimilarity } from "../../src/vector/similarity.ts";
 import { createSession, type ImageSession } from "../../workers/session.ts";
 import { plainImageTower } from "./plain-graph.ts";
 import { withRange } from "./statistics.ts";
+import { writeGraph } from "./write-graph.ts";
 
 const { architecture } = catalog["clip-ViT-B-32"];
 const { side } = architecture.vision;
@@ -46,7 +44,7 @@ export async function* graph(): AsyncGenerator<string> {
     const paths: (readonly [string, string])[] = [];
     for (const [index, [name, make]] of graphs.entries()) {
       const path = join(folder, `${index}.onnx`);
-      await write(path, make());
+      await writeGraph(path, make());
       paths.push([name, path]);
     }
     for (const threads of [1, 2]) yield* compare(paths, threads);
@@ -105,18 +103,4 @@ async function speedOf(session: ImageSession, pixels: Float32Array, count: numbe
 function ratio(numerator: readonly number[], denominator: readonly number[]): string {
   const ratios = numerator.map((speed, round) => speed / (denominator[round] ?? Number.NaN));
   return withRange(ratios, 2);
-}
-
-async function write(path: string, model: Graph): Promise<void> {
-  const tensors = seededTensors("imagesvc");
-  const file = await open(`${path}.data`, "w");
-  try {
-    for (const { weight, offset } of placeWeights(model).placed) {
-      const data = weight.read(tensors);
-      await file.write(new Uint8Array(data.buffer, 0, data.byteLength), 0, undefined, offset);
-    }
-  } finally {
-    await file.close();
-  }
-  await writeFile(path, encodeModel(model, `${path.slice(path.lastIndexOf("/") + 1)}.data`));
 }

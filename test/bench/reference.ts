@@ -2,11 +2,13 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { shapeOf } from "../../src/backends/shape.ts";
-import { prepareSynthetic } from "../support/default-model.ts";
+import { defaultModel, prepareSynthetic } from "../support/default-model.ts";
 import { testModelsDir } from "../support/service.ts";
 import type { BareAnswer, BareQuestion } from "./bare-onnxruntime.ts";
 import { startChild } from "./child.ts";
+import { plainImageTower } from "./plain-graph.ts";
 import { processorMs } from "./process-usage.ts";
+import { writeGraph } from "./write-graph.ts";
 
 /** Some sessions of one tower, each in a process of its own, that run at the same time. */
 export interface Reference extends AsyncDisposable {
@@ -38,9 +40,9 @@ export function referenceShapes() {
 /** Starts the sessions and runs each once. */
 export async function startReference(
   shape: { readonly sessions: number; readonly threads: number },
-  tower: "imageTower" | "textTower" = "imageTower",
+  tower: "imageTower" | "textTower" | "plainImageTower" = "imageTower",
 ): Promise<Reference> {
-  const { [tower]: path } = await prepareSynthetic(join(testModelsDir, "synthetic"));
+  const path = tower === "plainImageTower" ? await writePlain() : await ownTower(tower);
   const args = ["test/bench/bare-onnxruntime.ts", path, String(shape.threads)];
   const children = Array.from({ length: shape.sessions }, () =>
     startChild<BareQuestion, BareAnswer>({ args }),
@@ -66,6 +68,17 @@ export async function startReference(
       await Promise.all(children.map((child) => child[Symbol.asyncDispose]()));
     },
   };
+}
+
+async function ownTower(tower: "imageTower" | "textTower"): Promise<string> {
+  return (await prepareSynthetic(join(testModelsDir, "synthetic")))[tower];
+}
+
+/** The image tower as exporters write it, which is what one would run without this service. */
+async function writePlain(): Promise<string> {
+  const path = join(testModelsDir, "plain-image.onnx");
+  await writeGraph(path, plainImageTower(defaultModel.architecture, "fp32"));
+  return path;
 }
 
 function sum(values: readonly number[]): number {
