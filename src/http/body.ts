@@ -25,9 +25,15 @@ export function requireMediaType(request: Request, allowed: readonly string[]): 
   );
 }
 
+/** Bytes of a request's body, where its head tells. */
+export function contentLengthOf({ headers }: Request): number | undefined {
+  const length = headers.get("content-length");
+  return length === null ? undefined : Number(length);
+}
+
 /** @throws Problem `body-too-large` for a body that is announced as larger. */
 export function refuseLongContent(request: Request, maxBytes: number): void {
-  if (Number(request.headers.get("content-length") ?? 0) > maxBytes) throw tooLarge(maxBytes);
+  if ((contentLengthOf(request) ?? 0) > maxBytes) throw tooLarge(maxBytes);
 }
 
 /**

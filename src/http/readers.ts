@@ -9,6 +9,7 @@ import { receiveForm } from "../sources/upload.ts";
 import type { Downloads } from "../store/downloads.ts";
 import { decodeText, type JsonRules, refuseManyValues } from "../text/json-body.ts";
 import {
+  contentLengthOf,
   countedBody,
   mediaTypeOf,
   readPieces,
@@ -105,6 +106,7 @@ export function createReaders(options: ReaderOptions): Readers {
     receiveForm({
       openBody: (stop) => countedBody(request, maxBodyBytes, stop),
       contentType: request.headers.get("content-type") ?? "",
+      contentLength: contentLengthOf(request),
       ...(fileField === undefined ? {} : { fileField }),
       maxFileBytes: maxImageBytes,
       signal: request.signal,

@@ -20,8 +20,26 @@ interface Received {
   readonly file?: { readonly name: string; readonly bytes: Uint8Array };
 }
 
-/** Reads a form from chunks; small files stay in memory, larger ones go to disk. */
+/** Reads a form from chunks, in both ways; small files stay in memory, larger ones go to disk. */
 async function receive(chunks: readonly Uint8Array[], maxFileBytes = 2 ** 20): Promise<Received> {
+  const streamed = await outcomeOf(receiveAs(chunks, maxFileBytes, undefined));
+  const contentLength = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  const known = await outcomeOf(receiveAs(chunks, maxFileBytes, contentLength));
+  // A body that tells its length is read another way, and means the same.
+  expect(known).toEqual(streamed);
+  if ("failed" in streamed) throw streamed.failed;
+  return streamed;
+}
+
+async function outcomeOf(receiving: Promise<Received>): Promise<Received | { failed: unknown }> {
+  return await receiving.catch((failed: unknown) => ({ failed }));
+}
+
+async function receiveAs(
+  chunks: readonly Uint8Array[],
+  maxFileBytes: number,
+  contentLength: number | undefined,
+): Promise<Received> {
   const downloads = createDownloads({ directory, minFreeBytes: 0 });
   const spools: Spool[] = [];
   try {
@@ -33,6 +51,7 @@ async function receive(chunks: readonly Uint8Array[], maxFileBytes = 2 ** 20): P
         }
       },
       contentType: "multipart/form-data; boundary=xyz",
+      contentLength,
       fileField: "file",
       maxFileBytes,
       openSpool: async () => {
