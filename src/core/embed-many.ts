@@ -8,7 +8,7 @@ import type { Ticket } from "./admission.ts";
 import { type Embedder, unknownModel } from "./embed.ts";
 import type { TextEmbedder } from "./embed-text.ts";
 import { costOf } from "./known-images.ts";
-import { findModel } from "./model-ids.ts";
+import { findModel, findTextModel } from "./model-ids.ts";
 import type { Recall } from "./recall.ts";
 
 /** One of many inputs. */
@@ -114,7 +114,7 @@ export function createManyEmbedder(options: ManyEmbedderOptions): ManyEmbedder {
 
   function find(model: string): ImageBackend | TextBackend | Problem {
     const { backends } = embedder;
-    const found = findModel(backends, model) ?? findModel(textBackends, model);
+    const found = findModel(backends, model) ?? findTextModel(textBackends, model);
     return found ?? unknownModel(model, backends);
   }
 
@@ -122,7 +122,9 @@ export function createManyEmbedder(options: ManyEmbedderOptions): ManyEmbedder {
   function faultOf(input: ManyInput, model: string): Problem | undefined {
     if (input.kind === "unusable") return input.problem;
     const isText = input.kind === "text";
-    const served = isText ? findModel(textBackends, model) : findModel(embedder.backends, model);
+    const served = isText
+      ? findTextModel(textBackends, model)
+      : findModel(embedder.backends, model);
     if (served !== undefined) return undefined;
     const [takes, not] = isText ? ["images", "texts"] : ["texts", "images"];
     const detail = `The model ${model} embeds ${takes}, but no ${not}: send another input, or ask for another model.`;
@@ -151,7 +153,7 @@ export function createManyEmbedder(options: ManyEmbedderOptions): ManyEmbedder {
     if (known !== undefined) return known;
     const outcomes = new Map<number, Outcome>();
     const { texts, images } = sorted(inputs, (one) => faultOf(one, model), outcomes);
-    const textBackend = findModel(textBackends, model);
+    const textBackend = findTextModel(textBackends, model);
     const refused =
       texts.length > 0 && textBackend?.admission({ kind: "text", inputs: texts.length, deadline });
     if (refused) return { problem: refused };

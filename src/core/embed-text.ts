@@ -3,7 +3,7 @@ import type { Demand, ImageBackend, StageTimings, TextBackend } from "../backend
 import { Problem } from "../errors.ts";
 import { noteStages, type Trail } from "../observer.ts";
 import { normalizeL2 } from "../vector/normalize.ts";
-import { findModel, listIds } from "./model-ids.ts";
+import { findModel, findTextModel, listIds } from "./model-ids.ts";
 
 export interface EmbedTextInput {
   readonly texts: readonly string[];
@@ -59,7 +59,7 @@ export function createTextEmbedder(options: TextEmbedderOptions): TextEmbedder {
 
   /** The model that is asked, where it takes so many texts now. */
   function admit(model: string, demand: Demand): TextBackend | Problem {
-    const backend = findModel(backends, model) ?? backends.find(({ textId }) => textId === model);
+    const backend = findTextModel(backends, model);
     if (backend === undefined) return unknownModel(model, backends, imageBackends);
     return backend.admission(demand) ?? backend;
   }

@@ -125,6 +125,8 @@ function kindsOf(alternatives: readonly TSchema[]): readonly string[] {
   return alternatives.flatMap((one) => {
     const inner: readonly TSchema[] = one["anyOf"] ?? [];
     if (inner.length > 0) return kindsOf(inner);
+    // Elysia also takes the text of a number.
+    if (one["type"] === "string" && one["format"] !== undefined) return [];
     return String(one["const"] ?? (one.title === "Base64" ? "string" : one["type"]));
   });
 }

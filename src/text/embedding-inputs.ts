@@ -52,7 +52,7 @@ export function readInputs(
   if (items.every((item) => typeof item === "number")) {
     refuse([{ pointer: "/input", message: tokenIds }]);
   }
-  if (items.length > limits.maxTexts) refuse([tooMany(items.length)]);
+  if (items.length > limits.maxTexts) refuse([tooMany()]);
   const read = items.map((item, index) =>
     readInput(item, `/input/${index}`, isImage, maxImageBytes),
   );
@@ -86,7 +86,9 @@ function readInput(
       : { kind: "text", text: item, pointer };
   }
   if (item === undefined) return { pointer, message: "it is missing" };
-  if (Array.isArray(item)) return { pointer, message: tokenIds };
+  if (Array.isArray(item) && item.every((one) => typeof one === "number")) {
+    return { pointer, message: tokenIds };
+  }
   if (!isObject(item)) return { pointer, message: "expected a text, or an object with an image" };
   return readObject(item, pointer, maxImageBytes);
 }
@@ -131,10 +133,9 @@ function readImage(image: string, pointer: string, maxImageBytes: number): ReadI
   }
 }
 
-/** The list may have been cut, so that nobody knows how long it was. */
-function tooMany(length: number): FieldFault {
-  const many = length > limits.maxTexts + 1 ? `${length}` : `more than ${limits.maxTexts}`;
-  const message = `expected at most ${limits.maxTexts} inputs, not ${many}: send them in several requests`;
+/** How many there are is not told: the list was cut. */
+function tooMany(): FieldFault {
+  const message = `expected at most ${limits.maxTexts} inputs: send the others in further requests`;
   return { pointer: "/input", message };
 }
 

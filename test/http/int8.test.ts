@@ -69,6 +69,16 @@ test("texts keep the fp32 id, whichever of the names asks", async () => {
   }
 });
 
+test("OpenAI's clients, too, may ask for texts by the id that their answers have, and not for images", async () => {
+  const ask = async (input: unknown) =>
+    await postJson(service, "/v1/embeddings", { model: fp32, input });
+  const texts = await ask(["a", "b"]);
+  expect([texts.status, JSON.parse(await texts.text()).model]).toEqual([200, fp32]);
+  const image = await ask([{ image: base64Of(jpeg) }]);
+  expect(image.status).toBe(400);
+  expect(await image.text()).toContain("embeds texts, but no images");
+});
+
 test("an image is compared with texts under the int8 id", async () => {
   for (const model of [defaultModel.id, exact]) {
     const path = `/similarity?model=${encodeURIComponent(model)}`;

@@ -182,7 +182,7 @@ const bad: readonly (readonly [string, () => object | string, number, Partial<Fa
     400,
     {
       message:
-        "The field input is wrong: expected at most 256 inputs, not more than 256: send them in several requests.",
+        "The field input is wrong: expected at most 256 inputs: send the others in further requests.",
       param: "input",
       code: "validation-failed",
     },
@@ -246,6 +246,26 @@ const bad: readonly (readonly [string, () => object | string, number, Partial<Fa
       message:
         "input[1]: The model nv-dinov2 embeds images, but no texts: send another input, or ask for another model.",
       param: "input[1]",
+      code: "validation-failed",
+    },
+  ],
+  [
+    "dimensions that are no whole number",
+    () => ({ model, input: "a", dimensions: 1.5 }),
+    400,
+    {
+      message: "The field dimensions is wrong: expected integer or null.",
+      param: "dimensions",
+      code: "validation-failed",
+    },
+  ],
+  [
+    "lists of texts in a list",
+    () => ({ model, input: [["a"]] }),
+    400,
+    {
+      message: "The field input[0] is wrong: expected a text, or an object with an image.",
+      param: "input[0]",
       code: "validation-failed",
     },
   ],
