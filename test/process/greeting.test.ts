@@ -52,7 +52,7 @@ test("without arguments a terminal shows the address, the page, and what is need
   expect(seen).toContain(
     `curl -F file=@photo.jpg '${origin}/vectorize-image-upload?model=clip-ViT-B-32'`,
   );
-  expect(seen).toMatch(/nv-dinov2 +.*NVIDIA_API_KEY/);
+  expect(seen).toMatch(/^ {2}nv-dinov2 +needs NVIDIA_API_KEY/m);
   expect(code).toBe(0);
 });
 
