@@ -9,7 +9,7 @@ interface ProblemKind {
 }
 
 /**
- * Every failure that a caller can see. The `/problems` pages, the OpenAPI document, the README's
+ * Every failure that a caller can see. The `/problems` pages, the OpenAPI document, docs/errors.md's
  * table and the tests all read this one.
  */
 export const problems = {

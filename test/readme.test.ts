@@ -8,37 +8,40 @@ import { makePng } from "./support/pictures.ts";
 import { startService } from "./support/service.ts";
 import { repositoryRoot } from "./support/source-files.ts";
 
-const readme = await Bun.file(join(repositoryRoot, "README.md")).text();
 /** A picture of 300 kB: as base64 it is too long for one argument of a command on Linux. */
 const noise = { width: 320, height: 320, kind: "noise" } as const;
 
-/** The README's shell lines that call the service, in their order. */
-const examples = [...readme.matchAll(/^```sh\n([\s\S]*?)^```$/gm)]
-  .map(([, lines = ""]) => lines)
-  .filter((lines) => lines.includes("curl -X POST http://localhost:8000/"));
+const four = ["/upload", "/vectorize-image", "/vectorize-image-base64", "/vectorize-image-upload"];
 
-test("the README shows each request that brings an image or a text", () => {
-  const paths = examples.map((lines) => /localhost:8000(\/[\w/-]+)/.exec(lines)?.[1]);
-  expect(paths).toEqual([
-    "/upload",
-    "/vectorize-image",
-    "/vectorize-image-base64",
-    "/vectorize-image-base64",
-    "/vectorize-image-upload",
-    "/embed-text",
-    "/similarity",
-    "/embeddings",
-    "/v1/embeddings",
-  ]);
+/** The documents with requests, and which they show. */
+const shown = {
+  "README.md": four,
+  "docs/api.md": [
+    ...four.toSpliced(3, 0, "/vectorize-image-base64"),
+    ...["/embed-text", "/similarity", "/embeddings", "/v1/embeddings"],
+  ],
+};
+
+/** A document's shell lines that call the service, in their order. */
+async function examplesOf(path: string): Promise<readonly string[]> {
+  const text = await Bun.file(join(repositoryRoot, path)).text();
+  return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)]
+    .map(([, lines = ""]) => lines)
+    .filter((lines) => lines.includes("curl -X POST http://localhost:8000/"));
+}
+
+test.each(Object.entries(shown))("%s shows each of its requests", async (path, paths) => {
+  const examples = await examplesOf(path);
+  expect(examples.map((lines) => /localhost:8000(\/[\w/-]+)/.exec(lines)?.[1])).toEqual(paths);
 });
 
-test("the README's requests work as they stand", async () => {
+test.each(Object.keys(shown))("the requests of %s work as they stand", async (path) => {
   if (Bun.which("curl") === null) {
-    leftOut("the README's curl lines: curl is not installed");
+    leftOut("the documents' curl lines: curl is not installed");
     return;
   }
   await using host = await startHost();
-  for (const lines of examples) {
+  for (const lines of await examplesOf(path)) {
     const answer = await host.run(lines);
     // The request for several models has one in each of its results.
     for (const one of answer.sha256 === undefined ? [answer] : answer.results) {
@@ -52,19 +55,19 @@ test("the README's requests work as they stand", async () => {
   }
 });
 
-test("the README's second base64 form takes a picture that the first cannot", async () => {
+test("the second base64 form of docs/api.md takes a picture that the first cannot", async () => {
   if (Bun.which("curl") === null) {
-    leftOut("the README's curl lines: curl is not installed");
+    leftOut("the documents' curl lines: curl is not installed");
     return;
   }
   await using host = await startHost();
   await host.put("image.png", await makePng(noise));
-  const [, , inOneArgument = "", inAFile = ""] = examples;
+  const [, , inOneArgument = "", inAFile = ""] = await examplesOf("docs/api.md");
   expect(await host.run(inOneArgument)).toBeUndefined();
   expect(await host.run(inAFile)).toMatchObject({ original_filename: "image.png" });
 });
 
-/** A folder with `image.png`, a web with one picture, and a service, each in the place of the README's. */
+/** A folder with `image.png`, a web with one picture, and a service, each in the place of the documents'. */
 async function startHost() {
   const folder = await mkdtemp(join(tmpdir(), "imagesvc-readme-"));
   const put = (name: string, bytes: Uint8Array) => Bun.write(join(folder, name), bytes);

@@ -33,9 +33,10 @@ export function greetingOf(url: URL, models: readonly Model[], hasKeys: boolean)
   return ["", `imagesvc listens at ${origin}/`, "", ...rows, ""].join("\n");
 }
 
-function lackOf({ state }: Model): string | undefined {
+function lackOf({ exactId, state }: Model): string | undefined {
   const now = state();
   if (now.kind === "ready") return undefined;
   if (now.kind === "loading") return "is loading; a line below tells when it is ready";
-  return now.why;
+  // Its name stands before it already.
+  return now.why.startsWith(`${exactId} `) ? now.why.slice(exactId.length + 1) : now.why;
 }

@@ -71,7 +71,7 @@ export async function runServe(call: CommandCall, compose: Compose): Promise<num
     : composed;
   hearUpgradeSignals(service, call, () => stop({ kind: "handed-over" }));
   const greet = (url: URL) =>
-    call.tell(greetingOf(url, service.backends, call.config.API_KEYS_FILE !== undefined));
+    call.tell(greetingOf(url, service.backends, call.config.API_KEYS_FILE !== ""));
   const outside = {
     ...{ onStop: stops.hear, onReload: reloads.hear, log, port: call.config.PORT },
     greet: call.isWatched && !takesOver ? greet : undefined,

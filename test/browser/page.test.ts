@@ -441,7 +441,9 @@ describe.if(chromium !== undefined)("while the page waits, and when it fails", (
       await local.getByText("512 numbers").waitFor();
     });
   });
+});
 
+describe.if(chromium !== undefined)("where the service or a model is not there", () => {
   test("a service that does not answer is told as such, and tried again when asked", async () => {
     await visit({ expectsErrors: true }, async (page) => {
       await page.route("**/embeddings*", (route) => route.abort("connectionrefused"));

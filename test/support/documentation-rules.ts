@@ -17,7 +17,7 @@ export function settingsTable(settings: Settings): string[] {
   ];
 }
 
-/** The README's table of problems, as it must be. */
+/** The table of problems in docs/errors.md, as it must be. */
 export function problemsTable(problems: Problems): string[] {
   return [
     "| status | code | what it means, and what to do |",
