@@ -1,4 +1,4 @@
-/** A multipart form, streamed: a small file stays in memory, a larger one goes to disk as it arrives. */
+/** A multipart form: a small one is parsed once it is there, of a larger one a large file goes to disk as it arrives. */
 import type { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Busboy, type BusboyInstance } from "@fastify/busboy";
