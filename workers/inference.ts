@@ -17,6 +17,7 @@ import type {
 } from "../src/backends/protocol.ts";
 import { Problem } from "../src/errors.ts";
 import { limits } from "../src/limits.ts";
+import { trimHeap } from "../src/native/heap.ts";
 import { yieldToMainThread } from "../src/native/thread-priority.ts";
 import { type CoreGate, createCoreGate } from "./core-gate.ts";
 import { configureSharp, openImage } from "./decode.ts";
@@ -96,6 +97,7 @@ async function load(file: ClipModelFile): Promise<LoadedModel> {
     await session.release();
     throw error;
   }
+  trimHeap();
   const inputs = createInputBuffers(limits.maxBatch * 3 * file.side * file.side);
   return { file, session, preprocess: createPreprocess(file), inputs };
 }
@@ -103,7 +105,8 @@ async function load(file: ClipModelFile): Promise<LoadedModel> {
 /** Opens the session of all cores. @returns undefined where no picture should be inferred so. */
 async function openWide(file: ClipModelFile): Promise<ImageSession | undefined> {
   const { wideThreads: threads } = file;
-  return threads === undefined ? undefined : await createSession({ ...file, threads }, wideOptions);
+  if (threads === undefined) return undefined;
+  return await createSession({ ...file, threads }, wideOptions).finally(trimHeap);
 }
 
 async function embedImages(

@@ -171,6 +171,8 @@ export function createBatcher(options: BatcherOptions): Batcher {
       enqueue(terms, prepareJob(terms, maxBase64Chars, maxSide)),
     writeModel: async (model) => {
       if (closed) throw stopping();
+      // The threads of the others start meanwhile: then nobody waits for that when the model is loaded.
+      for (const seat of seats.slice(1)) seat.check();
       return await writeModel(seats[0], model, options.writeModelTimeoutMs);
     },
     warmUp: async (model) => {

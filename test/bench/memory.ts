@@ -1,31 +1,35 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { prepareSynthetic } from "../support/default-model.ts";
 import { testModelsDir } from "../support/service.ts";
 import { startChild } from "./child.ts";
 import { clientCount } from "./load.ts";
 import { createPhotos } from "./photo.ts";
-import { type ProcessMemory, processMemory } from "./process-usage.ts";
+import { type ProcessMemory, processMemory, residentBeside } from "./process-usage.ts";
 import { findingRow, findingsHead, tableHead, tableRow } from "./report.ts";
 import { startService } from "./server.ts";
 import type { SessionsAnswer, SessionsQuestion } from "./session-memory.ts";
 import { mustSucceed, upload } from "./upload.ts";
+import type { WorkersAnswer, WorkersQuestion } from "./workers-child.ts";
 
 const MB = 1e6;
 const workerCounts = [1, 2, 4, 8];
 const sessionCounts = [1, 2, 4, 8];
-const wanted = { overWeights: 300 * MB, eachWorker: 80 * MB };
+const wanted = { besideWeights: 300 * MB, eachWorker: 80 * MB };
+
+/** For each number of workers: batches of every size come about, and every worker gets some. */
+const growthImages = 300;
+const growthTexts = 240;
+const settleMs = 1_500;
 
 export interface MemoryOptions {
-  /** That the service embeds before it is looked at. */
+  /** That the service embeds, as its users start it, before it is looked at. */
   readonly images: number;
 }
 
 /** What workers hold, and what they share: each more of them, both towers, a second instance beside the first. */
 export async function* memory({ images }: MemoryOptions): AsyncGenerator<string> {
-  const { imageTower, textTower, packed } = await prepareSynthetic(
-    join(testModelsDir, "synthetic"),
-  );
+  const { imageTower, packed } = await prepareSynthetic(join(testModelsDir, "synthetic"));
   yield "MB of one process: its share of what is mapped by several, and its own without files";
   yield* tableHead([
     "sessions of the image tower in one process",
@@ -34,17 +38,22 @@ export async function* memory({ images }: MemoryOptions): AsyncGenerator<string>
   ]);
   yield await sessionsRow("not packed", imageTower);
   if (packed !== undefined) yield await sessionsRow("packed", packed.imageTower);
-  const used: WorkersMemory[] = [];
-  yield* tableHead(["workers", "ready", `after ${images} images`, "with the text tower too"]);
-  // A worker more than there are cores is not started.
-  for (const workers of workerCounts.filter((count) => count <= availableParallelism())) {
-    const one = await measureWorkers(workers, images);
-    used.push(one);
+  yield* tableHead([
+    "workers, each with a core of its own",
+    "ready",
+    `after ${growthImages} images`,
+    `after ${growthTexts} texts on all of them too`,
+  ]);
+  const grown: WorkersMemory[] = [];
+  for (const workers of workerCounts) {
+    const one = await measureWorkers(workers);
+    grown.push(one);
     yield tableRow([String(workers), ...[one.ready, one.worked, one.both].map(show)]);
   }
   yield await secondInstance();
   yield* findingsHead;
-  yield* judge(used, images, weightBytes([imageTower, textTower]));
+  yield await judgeLongRun(images);
+  yield* judgeGrowth(grown);
 }
 
 interface WorkersMemory {
@@ -55,18 +64,47 @@ interface WorkersMemory {
   readonly both: ProcessMemory;
 }
 
-async function measureWorkers(workers: number, images: number): Promise<WorkersMemory> {
-  await using service = await startService("synthetic", { WORKERS: String(workers) });
-  const ready = await processMemory(service.pid);
+async function measureWorkers(workers: number): Promise<WorkersMemory> {
+  const args = ["test/bench/workers-child.ts", String(workers)];
+  // They find the models in the temporary folder.
+  const environment = { TMPDIR: tmpdir() };
+  await using child = startChild<WorkersQuestion, WorkersAnswer>({ args, environment });
+  const url = new URL(await child.ask("url"));
+  // The session of all cores is opened when the others are ready.
+  await Bun.sleep(settleMs);
+  const ready = await processMemory(child.pid);
+  await embedImages(url, growthImages);
+  const worked = await processMemory(child.pid);
+  await embedTexts(url, growthTexts);
+  return { workers, ready, worked, both: await processMemory(child.pid) };
+}
+
+/** Sends small pictures from the clients of the documented load. */
+async function embedImages(url: URL, count: number): Promise<void> {
   const nextPhoto = await createPhotos();
+  await fromClients(count, () => upload(url, nextPhoto()));
+}
+
+/** Sends texts of all lengths, so many at once that each worker gets some. */
+async function embedTexts(url: URL, count: number): Promise<void> {
+  await fromClients(count, (index) =>
+    fetch(new URL("/embed-text", url), {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ text: `${index} dogs ${"in the snow ".repeat(index % 9)}` }),
+    }),
+  );
+}
+
+async function fromClients(count: number, send: (index: number) => Promise<Response>) {
   let sent = 0;
   const client = async () => {
-    for (; sent < images; sent += 1) await mustSucceed(upload(service.url, nextPhoto()));
+    while (sent < count) {
+      sent += 1;
+      await mustSucceed(send(sent));
+    }
   };
   await Promise.all(Array.from({ length: clientCount }, client));
-  const worked = await processMemory(service.pid);
-  await mustSucceed(embedText(service.url));
-  return { workers, ready, worked, both: await processMemory(service.pid) };
 }
 
 async function secondInstance(): Promise<string> {
@@ -75,36 +113,35 @@ async function secondInstance(): Promise<string> {
   return `a second instance beside the first, as in an upgrade: ${show(await processMemory(other.pid))}`;
 }
 
-function* judge(
-  used: readonly WorkersMemory[],
-  images: number,
-  weights: number,
-): Generator<string> {
-  const [first, last] = [used[0], used.at(-1)];
-  if (first === undefined || last === undefined) return;
-  const { workers, both } = last;
-  yield findingRow({
-    what: `memory with both towers, ${workers} workers, after ${images} images, MB`,
-    measured: inMb(both.proportional),
-    reference: `one copy of the weights: ${inMb(weights)}`,
-    compared: `+${inMb(both.proportional - weights)}`,
-    wanted: `at most +${inMb(wanted.overWeights)}`,
-    isMet: both.proportional <= weights + wanted.overWeights,
-  });
-  if (workers === first.workers) return;
-  const each = (both.proportional - first.both.proportional) / (workers - first.workers);
-  yield findingRow({
-    what: `memory of each worker more, up to ${workers}, MB`,
-    measured: inMb(each),
-    reference: `one worker: ${inMb(first.both.proportional)}`,
-    wanted: `under ${inMb(wanted.eachWorker)}`,
-    isMet: each < wanted.eachWorker,
+/** What the service holds beside the weights, as it is started by its users, after a long time under load. */
+async function judgeLongRun(images: number): Promise<string> {
+  await using service = await startService("synthetic");
+  await embedImages(service.url, images);
+  await embedTexts(service.url, growthTexts);
+  const beside = await residentBeside(service.pid, (path) => path.endsWith(".onnx.data"));
+  const { anonymous } = await processMemory(service.pid);
+  return findingRow({
+    what: `memory beside the mapped weights of both towers, ${availableParallelism()} workers, after ${images} images, MB`,
+    measured: inMb(beside),
+    reference: `its own without files: ${inMb(anonymous)}`,
+    wanted: `at most ${inMb(wanted.besideWeights)}`,
+    isMet: beside <= wanted.besideWeights,
   });
 }
 
-/** Bytes of the towers' data files. */
-function weightBytes(towers: readonly string[]): number {
-  return towers.reduce((sum, path) => sum + Bun.file(`${path}.data`).size, 0);
+/** By its own memory: the share of what is mapped also tells how many other processes map it. */
+function* judgeGrowth([first, ...more]: readonly WorkersMemory[]): Generator<string> {
+  if (first === undefined) return;
+  for (const { workers, both } of more) {
+    const each = (both.anonymous - first.both.anonymous) / (workers - first.workers);
+    yield findingRow({
+      what: `own memory of each worker more, up to ${workers}, both towers, MB`,
+      measured: inMb(each),
+      reference: `one worker: ${inMb(first.both.anonymous)}`,
+      wanted: `under ${inMb(wanted.eachWorker)}`,
+      isMet: each < wanted.eachWorker,
+    });
+  }
 }
 
 /** Opens more and more sessions in one process. */
@@ -126,12 +163,4 @@ function show({ proportional, anonymous }: ProcessMemory): string {
 
 function inMb(bytes: number): string {
   return (bytes / MB).toFixed(0);
-}
-
-function embedText(url: URL): Promise<Response> {
-  return fetch(new URL("/embed-text", url), {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ text: "two dogs in the snow" }),
-  });
 }

@@ -26,6 +26,26 @@ export async function processMemory(pid: number): Promise<ProcessMemory> {
   };
 }
 
+/**
+ * Resident bytes of a process without some of the files that it maps: those are there once, however many map them.
+ *
+ * @param isLeftOut tells them by their paths.
+ * @throws Error when the process is gone or belongs to somebody else.
+ */
+export async function residentBeside(
+  pid: number,
+  isLeftOut: (path: string) => boolean,
+): Promise<number> {
+  let isCounted = true;
+  let bytes = 0;
+  for (const line of (await readFile(`/proc/${pid}/smaps`, "utf8")).split("\n")) {
+    const mapping = /^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)$/.exec(line);
+    if (mapping !== null) isCounted = !isLeftOut(mapping[1] ?? "");
+    else if (isCounted && line.startsWith("Rss:")) bytes += bytesOf(line, "Rss");
+  }
+  return bytes;
+}
+
 /** What a process has open and at work. @throws Error when it is gone. */
 export async function countDescriptorsAndThreads(
   pid: number,

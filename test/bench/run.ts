@@ -143,7 +143,7 @@ if (import.meta.main) {
       minutes: { type: "string", default: "30" },
       /** Of `embed`, `peers` and `growth`. */
       rounds: { type: "string", default: "5" },
-      /** Of `memory`, with each number of workers. */
+      /** Of `memory`, with the default of workers. */
       images: { type: "string", default: "1000" },
       /** File that takes the plot of `overload`. */
       plot: { type: "string" },

@@ -49,10 +49,12 @@ export const testModelsDir = join(tmpdir(), "imagesvc-test-models");
  *
  * @param settings one worker, synthetic weights and loopback unless they say otherwise.
  * @param ownWorkers workers in the place of the real ones.
+ * @param cores that it believes it has; those of this machine unless told.
  */
 export async function startService(
   settings: TestSettings = {},
   ownWorkers: Partial<WorkerFiles> = {},
+  cores: number = availableParallelism(),
 ): Promise<TestService> {
   const downloadsDir = await mkdtemp(join(tmpdir(), "imagesvc-downloads-"));
   const cacheDir =
@@ -72,7 +74,7 @@ export async function startService(
   const log: string[] = [];
   const lost: Error[] = [];
   const service = composeService(parsed.config, {
-    cores: availableParallelism(),
+    cores,
     folders: { models: testModelsDir, downloads: downloadsDir, cache: cacheDir },
     // No cache of this host is looked into.
     hubCaches: {},

@@ -312,6 +312,17 @@ test("a model that is never written loses its worker", async () => {
   await until(() => lost.length > 0);
 });
 
+test("while the first worker makes the model, the threads of the others start", () => {
+  const workers = [createFakeWorker(), createFakeWorker(), createFakeWorker()] as const;
+  const { writeModel } = setUp(workers);
+  void writeModel(anyModelToWrite);
+  expect(workers.map(({ tasks }) => tasks.map(({ kind }) => kind))).toEqual([
+    ["write-model"],
+    ["ping"],
+    ["ping"],
+  ]);
+});
+
 test("idle workers are asked for a sign of life, and those that work are not", async () => {
   const workers = [createFakeWorker(), createFakeWorker()] as const;
   const { checkWorkers, embed, warmUp } = setUp(workers);

@@ -1,0 +1,21 @@
+/**
+ * A process with a service of as many workers as it is told, each with a core of its own, as on a machine that has so
+ * many: where there are fewer, they hold the same memory and only take longer. `workers-child.ts <workers>`.
+ */
+import { startService } from "../support/service.ts";
+import { answerQuestions } from "./child.ts";
+
+/** Asks where the service listens. */
+export type WorkersQuestion = "url";
+
+/** Its URL, once every worker is warm. */
+export type WorkersAnswer = string;
+
+const [count = "1"] = process.argv.slice(2);
+const starting = startService({ WORKERS: count }, {}, Number(count));
+
+answerQuestions<WorkersQuestion, WorkersAnswer>(async () => (await starting).url.href);
+process.on("SIGTERM", async () => {
+  await (await starting).stop();
+  process.exit(0);
+});
