@@ -1,7 +1,7 @@
 /**
  * The queue in front of the workers: order, batches, deadlines and cancellation. A free worker takes
- * what waits, up to `maxBatch` images or `maxTextBatch` texts; nothing waits for a batch to fill. Callers take
- * turns, and so do images and texts on a worker that takes both. An image that comes to idle workers goes to the
+ * what waits, up to `maxBatch` images or `maxTextBatch` texts; nothing waits for a batch to fill, but texts for those
+ * who just had answers, where the cores are busy meanwhile. Callers take turns, and so do images and texts on a worker that takes both. An image that comes to idle workers goes to the
  * one that can infer it on all cores.
  */
 import { Problem } from "../errors.ts";
@@ -29,6 +29,7 @@ import type {
   TextOutcome,
   WrittenModel,
 } from "./protocol.ts";
+import { createReturningTexts } from "./returning-texts.ts";
 import { createSeat, type Seat, type SeatOptions } from "./seat.ts";
 
 export interface BatcherOptions extends Omit<SeatOptions, "worker" | "cores" | "onChange"> {
@@ -111,12 +112,20 @@ export function createBatcher(options: BatcherOptions): Batcher {
   let textWorkers = 1;
   const counts = { workers: Math.max(1, workers.length), textWorkers: () => textWorkers };
   const forecast = createForecast({ queue, maxBatch, ...counts });
+  const returning = createReturningTexts({ maxBatch: maxBatch.text, onOver: () => dispatch() });
   let closed = false;
 
+  /** How many workers take texts, if this one does now; 0 if it does not. */
+  function textShares(seat: Seat): number {
+    const takers = seats.filter((one) => !one.isLost()).slice(0, textWorkers);
+    const mayWait = !closed && !areIdle(seats);
+    if (mayWait && returning.mayBeMore(queue.size("text"))) return 0;
+    return takers.includes(seat) ? takers.length : 0;
+  }
+
   function dispatch(isAlone = false): void {
-    const textSeats = seats.filter((seat) => !seat.isLost()).slice(0, textWorkers);
     for (const seat of seats.filter((one) => one.isFree())) {
-      const jobs = queue.take(seat.isWarm(), textSeats.includes(seat) ? textSeats.length : 0);
+      const jobs = queue.take(seat.isWarm(), textShares(seat));
       const terms = { decode, isAlone: isAlone && seat.isWide() };
       const onLost = () => refuse(jobs);
       if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs, terms), onLost);
@@ -127,7 +136,8 @@ export function createBatcher(options: BatcherOptions): Batcher {
 
   async function runJobs(worker: Worker, jobs: readonly Job[], terms: TaskTerms): Promise<void> {
     for (const job of jobs) job.started();
-    const end = forecast.begin(jobs[0]?.kind === "embed-text" ? "text" : "image", jobs.length);
+    const kind = jobs[0]?.kind === "embed-text" ? "text" : "image";
+    const end = forecast.begin(kind, jobs.length);
     let tookMs: number | undefined;
     try {
       tookMs = await runTask(worker, jobs, terms, queue.add);
@@ -136,6 +146,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
       throw error;
     } finally {
       end(tookMs);
+      if (kind === "text") returning.answered(jobs.length);
       options.observer?.batchRun(batchKinds[jobs[0]?.kind ?? "embed"], jobs.length);
     }
   }

@@ -92,8 +92,8 @@ export interface JobQueue {
    * worker takes both, images and texts take turns.
    *
    * @param textWorkers how many workers take texts, if the one that asks does; 0 if it does not. A batch of texts
-   *   that exceeds one of images is its share of those that wait: whoever took them all would leave the next
-   *   worker with the first text that comes, which alone takes a third as long as eight.
+   *   that exceeds one and a half of images is its share of those that wait: whoever took them all would leave the
+   *   next worker with the first text that comes, which alone takes a third as long as eight.
    */
   take(isWarm: boolean, textWorkers: number): readonly Job[];
   /** @returns whether the job was still waiting. */
@@ -115,7 +115,7 @@ export function createJobQueue(maxBatch: Readonly<Record<InputKind, number>>): J
     add: (job) => lineOf(job).add(job),
     take: (isWarm, textWorkers) => {
       const can = ({ kind }: Job) => isWarm || kind === "prepare";
-      const share = Math.max(maxBatch.image, Math.ceil(lines.text.size() / textWorkers));
+      const share = Math.max(1.5 * maxBatch.image, Math.ceil(lines.text.size() / textWorkers));
       const most = { image: maxBatch.image, text: Math.min(maxBatch.text, share) };
       const takeFrom = (kind: InputKind) => lines[kind].take(can, most[kind]);
       if (textWorkers === 0) return takeFrom("image");

@@ -184,6 +184,50 @@ test("texts that wait for their worker delay no image where another worker is id
   await Promise.all(texts);
 });
 
+/** Two workers, one of which has just answered four texts while the other is still at one. */
+async function setUpReturn() {
+  const workers = [createFakeWorker(), createFakeWorker()] as const;
+  const [worker, busy] = workers;
+  const { embedText } = await setUp(workers);
+  const text = (characters: string) => {
+    const terms = { signal: new AbortController().signal, deadline: performance.now() + 60_000 };
+    return embedText({ ...terms, text: characters, model: { ...model, packedTextTower: "p" } });
+  };
+  const first = text("a");
+  const other = text("b");
+  const four = ["c", "c", "c", "c"].map(text);
+  answerLengths(await worker.next());
+  await first;
+  const held = await busy.next();
+  answerLengths(await worker.next());
+  await Promise.all(four);
+  const answerOther = async () => {
+    answerLengths(held);
+    await other;
+    await Bun.sleep(0);
+  };
+  return { worker, text, answerOther };
+}
+
+test("those who just had answers share an inference with their next texts, where others are at work", async () => {
+  const { worker, text, answerOther } = await setUpReturn();
+  const next = ["d", "ee"].map(text);
+  const held = await worker.next();
+  expect(textsOf(held)).toEqual(["d", "ee"]);
+  answerLengths(held);
+  await Promise.all([...next, answerOther()]);
+});
+
+test("where nobody is at work the first text is not left for others", async () => {
+  const { worker, text, answerOther } = await setUpReturn();
+  await answerOther();
+  const next = ["d", "ee"].map(text);
+  const held = await worker.next();
+  expect(textsOf(held)).toEqual(["d"]);
+  answerLengths(held);
+  await next[0];
+});
+
 test("texts have a rate of their own, without the time in which their tower is loaded", async () => {
   const [first, second] = [createFakeWorker(), createFakeWorker()];
   const { expectedWaitMs, text } = await setUp([first, second]);
