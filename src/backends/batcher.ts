@@ -182,9 +182,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
       enqueue(terms, prepareJob(terms, maxBase64Chars, maxSide)),
     writeModel: async (model) => {
       if (closed) throw stopping();
-      // The threads of the others start meanwhile: then nobody waits for that when the model is loaded.
-      for (const seat of seats.slice(1)) seat.check();
-      return await writeModel(seats[0], model, options.writeModelTimeoutMs);
+      return await writeModel(seats, model, options.writeModelTimeoutMs);
     },
     warmUp: async (model) => {
       if (closed) throw stopping();
@@ -222,10 +220,12 @@ function areIdle(seats: readonly Seat[]): boolean {
 }
 
 async function writeModel(
-  seat: Seat | undefined,
+  [seat, ...others]: readonly Seat[],
   model: ModelToWrite,
   timeoutMs: number,
 ): Promise<WrittenModel> {
+  // Their threads start meanwhile: then nobody waits for that when the model is loaded.
+  for (const other of others) other.check();
   if (seat === undefined) throw new Error("there is no worker");
   return await seat.errand((worker) => {
     const written = worker.run({ kind: "write-model", model });

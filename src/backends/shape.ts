@@ -12,7 +12,7 @@
  * CONTRIBUTING.md for its table. Reasoned for more: a thread that infers alone never waits for another, and while
  * one worker decodes, which one thread does, the others infer; a worker of n threads leaves n - 1 of them idle
  * meanwhile. So there is one worker for each core as long as that costs little memory: up to 8 of them, each with
- * some 60 MB beside the packed weights. Beyond that threads are added, as a larger machine has more of all. Batches
+ * some 70 MB beside the packed weights. Beyond that threads are added, as a larger machine has more of all. Batches
  * beyond 8 gain 1 %, and make everybody wait for longer.
  */
 export interface Shape {
