@@ -6,13 +6,16 @@ import { clientCount } from "./load.ts";
 import { openConnection } from "./open-loop-connection.ts";
 import { processorMs } from "./process-usage.ts";
 import { referenceShapes, type Speed, startReference } from "./reference.ts";
+import { findingRow, findingsHead } from "./report.ts";
 import { type Server, startService } from "./server.ts";
-import { median, withRange } from "./statistics.ts";
+import { median, ratios, withRange } from "./statistics.ts";
+import { rateOf } from "./throughput.ts";
 
 const rounds = 5;
 const roundMs = 3_000;
 const warmUpMs = 1_500;
 const batches = [8, 16];
+const wanted = 0.85;
 
 /** Short ones, as people search for. */
 const captions = [
@@ -48,9 +51,16 @@ export async function* texts(): AsyncGenerator<string> {
     yield `text tower, ${reference.shape} threads, batches of ${batch}, each of one length: ${show(speeds)}`;
   }
   yield `service: ${show(served)}`;
+  yield* findingsHead;
   for (const { batch, speeds } of bare) {
-    const ratios = served.map(({ imagesPerS }, at) => imagesPerS / (speeds[at]?.imagesPerS ?? 0));
-    yield `service / batches of ${batch}: ${withRange(ratios, 2)}${batch === 8 ? "; wanted: at least 0.85" : ""}`;
+    const compared = ratios(served.map(rateOf), speeds.map(rateOf));
+    yield findingRow({
+      what: `short texts, ${clientCount} clients, texts/s`,
+      measured: withRange(served.map(rateOf), 0),
+      reference: `bare text tower, batches of ${batch}, each of one length: ${withRange(speeds.map(rateOf), 0)}`,
+      compared: withRange(compared, 2),
+      ...(batch === 8 && { wanted: `at least ${wanted}`, isMet: median(compared) >= wanted }),
+    });
   }
 }
 
