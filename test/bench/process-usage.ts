@@ -27,23 +27,23 @@ export async function processMemory(pid: number): Promise<ProcessMemory> {
 }
 
 /**
- * Resident bytes of a process without some of the files that it maps: those are there once, however many map them.
+ * Resident bytes of a process, of which each part of the weights counts once, however often it is mapped here, and as
+ * a whole, however many other processes map it.
  *
- * @param isLeftOut tells them by their paths.
  * @throws Error when the process is gone or belongs to somebody else.
  */
-export async function residentBeside(
-  pid: number,
-  isLeftOut: (path: string) => boolean,
-): Promise<number> {
-  let isCounted = true;
-  let bytes = 0;
+export async function residentOnce(pid: number): Promise<number> {
+  const parts = new Map<string, number>();
+  let part = "";
   for (const line of (await readFile(`/proc/${pid}/smaps`, "utf8")).split("\n")) {
-    const mapping = /^[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \d+ *(.*)$/.exec(line);
-    if (mapping !== null) isCounted = !isLeftOut(mapping[1] ?? "");
-    else if (isCounted && line.startsWith("Rss:")) bytes += bytesOf(line, "Rss");
+    const mapping = /^([0-9a-f]+)-[0-9a-f]+ \S+ (\S+ \S+) (\d+)/.exec(line);
+    const [, address = "", place = "", inode = ""] = mapping ?? [];
+    if (mapping !== null) part = line.endsWith(".onnx.data") ? `${place} ${inode}` : address;
+    else if (line.startsWith("Rss:")) {
+      parts.set(part, Math.max(parts.get(part) ?? 0, bytesOf(line, "Rss")));
+    }
   }
-  return bytes;
+  return parts.values().reduce((sum, bytes) => sum + bytes, 0);
 }
 
 /** What a process has open and at work. @throws Error when it is gone. */
