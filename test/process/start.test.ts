@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import packageJson from "../../package.json" with { type: "json" };
+import { commandOf } from "../../src/cli/commands.ts";
 import { settings } from "../../src/config.ts";
 import { runMain } from "../support/process.ts";
 import { repositoryRoot } from "../support/source-files.ts";
@@ -10,11 +11,12 @@ import { temporaryFolder } from "../support/tiny-clip.ts";
 
 describe("what is asked for and over at once", () => {
   test.each(["--help", "-h"])(
-    "%s names every setting once as a flag, the secret apart",
+    "%s names every setting of the service once as a flag, the secret apart",
     async (flag) => {
       const { code, output, errors } = await runMain([flag]);
       expect({ code, errors }).toEqual({ code: 0, errors: "" });
-      for (const [name, { secret }] of Object.entries(settings)) {
+      for (const name of commandOf("serve").settings) {
+        const { secret } = settings[name];
         const shown = `--${name.toLowerCase().replaceAll("_", "-")} <value>`;
         expect(output.split(shown)).toHaveLength(secret ? 1 : 2);
       }

@@ -206,7 +206,7 @@ async function setUpReturn() {
     await other;
     await Bun.sleep(0);
   };
-  return { worker, text, answerOther };
+  return { worker, busy, text, answerOther };
 }
 
 test("those who just had answers share an inference with their next texts, where others are at work", async () => {
@@ -219,13 +219,14 @@ test("those who just had answers share an inference with their next texts, where
 });
 
 test("where nobody is at work the first text is not left for others", async () => {
-  const { worker, text, answerOther } = await setUpReturn();
+  const { worker, busy, text, answerOther } = await setUpReturn();
   await answerOther();
   const next = ["d", "ee"].map(text);
   const held = await worker.next();
   expect(textsOf(held)).toEqual(["d"]);
   answerLengths(held);
-  await next[0];
+  answerLengths(await Promise.race([worker.next(), busy.next()]));
+  await Promise.all(next);
 });
 
 test("texts have a rate of their own, without the time in which their tower is loaded", async () => {
