@@ -37,7 +37,7 @@ export async function* cache(): AsyncGenerator<string> {
     const photo = (await createPhotos())();
     await postPhoto(service, headers, photo);
     const sha256 = Bun.SHA256.hash(photo, "hex");
-    const others = addVectors(embeddingDatabasePath(folder), sha256);
+    const others = await addVectors(embeddingDatabasePath(folder), sha256);
     const { url } = service;
     yield `${clientCount} clients, ${rounds} rounds of ${roundMs / 1000} s of each in turn, answers/s`;
     yield* findingsHead;
@@ -56,14 +56,8 @@ export async function* cache(): AsyncGenerator<string> {
 type Headers = Readonly<Record<string, string>>;
 
 /** Puts vectors of other images beside one that is in the cache. @returns the images' digests. */
-function addVectors(path: string, sha256: string): readonly string[] {
-  const reader = openToRead(path);
-  const [{ fingerprint } = { fingerprint: "" }] = reader
-    .query<{ fingerprint: string }, []>("SELECT fingerprint FROM makers")
-    .all();
-  const known = createFind(reader)(sha256, fingerprint);
-  reader.close();
-  if (known === undefined) throw new Error("the vector of the photo is not in the cache");
+async function addVectors(path: string, sha256: string): Promise<readonly string[]> {
+  const { known, fingerprint } = await untilWritten(path, sha256);
   const { facts, model, vector } = known;
   const embeddings = Array.from({ length: vectorCount }, (_, index) => ({
     facts: { ...facts, sha256: Bun.SHA256.hash(String(index), "hex") },
@@ -75,6 +69,21 @@ function addVectors(path: string, sha256: string): readonly string[] {
   writeEmbeddings(database, { embeddings, used: [], nowHour: Math.floor(Date.now() / 3_600_000) });
   database.close();
   return embeddings.map(({ facts: { sha256 } }) => sha256);
+}
+
+/** The vector of an image that was just embedded: it is written a little later. @throws Error after 5 s. */
+async function untilWritten(path: string, sha256: string) {
+  for (let tries = 0; tries < 50; tries += 1) {
+    const reader = openToRead(path);
+    const [{ fingerprint } = { fingerprint: "" }] = reader
+      .query<{ fingerprint: string }, []>("SELECT fingerprint FROM makers")
+      .all();
+    const known = createFind(reader)(sha256, fingerprint);
+    reader.close();
+    if (known !== undefined) return { known, fingerprint };
+    await Bun.sleep(100);
+  }
+  throw new Error("the vector of the photo is not in the cache");
 }
 
 async function* lookUps(
