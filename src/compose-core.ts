@@ -92,12 +92,13 @@ export function composeCore(config: Config, surroundings: Surroundings, serving:
     { open: (url, signal) => fetching.run(() => urlSource.open(url, signal), signal) },
     maxImageBytes,
   );
+  const makeThumbnail = createThumbnailMaker(batcher);
   const embedder = createEmbedder({
     backends,
     acquire,
     downloads,
     recall,
-    makeThumbnail: createThumbnailMaker(batcher),
+    makeThumbnail,
     keepDownloads: config.DOWNLOADS_KEEP,
     requestTimeoutMs,
   });
@@ -117,7 +118,7 @@ export function composeCore(config: Config, surroundings: Surroundings, serving:
     backends,
     acquire,
     recall,
-    makeThumbnail: createThumbnailMaker(batcher),
+    makeThumbnail,
     inspect: async (job) => (await batcher.prepareUpstream(job, maxBase64Chars)).outcome,
     requestTimeoutMs,
   });

@@ -1,8 +1,8 @@
 /**
  * The queue in front of the workers: order, batches, deadlines and cancellation. A free worker takes
  * what waits, up to `maxBatch` images or `maxTextBatch` texts; nothing waits for a batch to fill, but texts for those
- * who just had answers, where the cores are busy meanwhile. Callers take turns, and so do images and texts on a worker that takes both. An image that comes to idle workers goes to the
- * one that can infer it on all cores.
+ * who just had answers, where the cores are busy meanwhile. Callers take turns, and so do images and texts on a
+ * worker that takes both. An image that comes to idle workers goes to the one that can infer it on all cores.
  */
 import { Problem } from "../errors.ts";
 import type { Observer } from "../observer.ts";

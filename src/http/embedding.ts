@@ -1,9 +1,10 @@
 /** What the requests for vectors share: from a validated request to a vector, or a thrown Problem. */
 import type { Embedded, Embedder, EmbedInput } from "../core/embed.ts";
+import type { CacheStatus } from "../core/recall.ts";
 import { Problem, type ProblemCode } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { ImageSource } from "../sources/source.ts";
-import { type Calls, callOf } from "./call.ts";
+import { type Call, type Calls, callOf } from "./call.ts";
 import type { ModelCheck, Readers } from "./readers.ts";
 
 /** What a route needs to answer vectors. */
@@ -54,11 +55,16 @@ export async function embedFor(
   if (embedded instanceof Problem) throw embedded;
   call.model = embedded.model;
   const { model, vector, cache, ...saved } = embedded;
-  // It would tell strangers which pictures are known here.
-  if (cache !== undefined && call.apiKeyName !== undefined) {
-    call.answerHeaders.set("x-cache", cache);
-  }
+  tellCache(call, cache);
   return { model, dimensions: vector.length, vector, ...saved };
+}
+
+/** `X-Cache`, where it is known who asks: it would tell strangers which pictures are known here. */
+export function tellCache(
+  { apiKeyName, answerHeaders }: Pick<Call, "apiKeyName" | "answerHeaders">,
+  cache: CacheStatus | undefined,
+): void {
+  if (cache !== undefined && apiKeyName !== undefined) answerHeaders.set("x-cache", cache);
 }
 
 /** What a route's reader asks before it reads a body. */

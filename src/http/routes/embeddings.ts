@@ -17,6 +17,7 @@ import {
   type EmbeddingRoutes,
   embeddingProblems,
   imageSourceOf,
+  tellCache,
   urlProblems,
 } from "../embedding.ts";
 import { jsonAnswer } from "../json-answer.ts";
@@ -119,10 +120,7 @@ export function eachModelRoutes({ eachEmbedder, calls, readers }: EachRoutes) {
       const { sha256, results, report, thumbnail, cache } = embedded;
       const made = results.flatMap(({ outcome }) => ("model" in outcome ? [outcome.model] : []));
       call.model = made.join(", ");
-      // It would tell strangers which pictures are known here.
-      if (cache !== undefined && call.apiKeyName !== undefined) {
-        call.answerHeaders.set("x-cache", cache);
-      }
+      tellCache(call, cache);
       return jsonAnswer<typeof eachModelAnswer.static>(request, {
         status: "success",
         sha256,

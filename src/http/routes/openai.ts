@@ -1,11 +1,12 @@
 /** `/v1`: embeddings as OpenAI's clients ask for them, of texts and of images. */
 import { Elysia } from "elysia";
 import type { EmbeddedMany, ManyEmbedder, ManyInput } from "../../core/embed-many.ts";
+import type { CacheStatus } from "../../core/recall.ts";
 import { type FieldFault, Problem } from "../../errors.ts";
 import { fieldName, type ReadInput } from "../../text/embedding-inputs.ts";
 import { toBase64 } from "../../vector/base64.ts";
 import { type Call, callOf } from "../call.ts";
-import { type EmbeddingRoutes, embeddingProblems, urlProblems } from "../embedding.ts";
+import { type EmbeddingRoutes, embeddingProblems, tellCache, urlProblems } from "../embedding.ts";
 import { jsonAnswer } from "../json-answer.ts";
 import { openAiCode } from "../openai-error.ts";
 import { openAiErrors } from "../problem-answers.ts";
@@ -48,7 +49,7 @@ export function openAiRoutes({ manyEmbedder, embedder, calls, readers }: OpenAiR
         }
         const { model, outcomes, tokens } = embedded;
         call.model = model;
-        tellCache(call);
+        tellCache(call, cacheStatusOf(call));
         const isBase64 = body.encoding_format === "base64";
         const embeddings = await formatted(outcomes, isBase64);
         return jsonAnswer<typeof openAiEmbeddingsAnswer.static>(request, {
@@ -113,10 +114,10 @@ export function openAiRoutes({ manyEmbedder, embedder, calls, readers }: OpenAiR
     );
 }
 
-/** `X-Cache`: whether all images were remembered. It would tell strangers which pictures are known here. */
-function tellCache({ apiKeyName, answerHeaders, trail: { cache } }: Call): void {
-  if (apiKeyName === undefined || cache.hit + cache.miss === 0) return;
-  answerHeaders.set("x-cache", cache.miss === 0 ? "hit" : "miss");
+/** Whether all images were remembered; nothing where none was looked for. */
+function cacheStatusOf({ trail: { cache } }: Call): CacheStatus | undefined {
+  if (cache.hit + cache.miss === 0) return undefined;
+  return cache.miss === 0 ? "hit" : "miss";
 }
 
 /** When it was made is not known, and OpenAI's clients want a number. */
