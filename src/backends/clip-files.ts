@@ -146,6 +146,8 @@ async function download(
   const onWait = () => log.info("another process downloads the weights", { model: id });
   const onSetback = ({ reason, waitMs }: Setback) => {
     const why = `The weights could not be downloaded yet: ${reason}. The service tries it again.`;
+    // A command has nobody who asks for its state: without this line it would be silent for half a minute.
+    log.info("the download is tried again", { model: id, why: reason, in_s: waitMs / 1000 });
     onState({ kind: "loading", why }, clock.now() + waitMs);
   };
   const onProgress = reporter(id, clock, log, onState);

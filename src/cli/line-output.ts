@@ -2,6 +2,7 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { codeOf, messageOf } from "../errors.ts";
+import { tryLock } from "../native/file-lock.ts";
 
 /** Disposing of it closes a file. */
 export interface LineOutput extends AsyncDisposable {
@@ -27,14 +28,22 @@ export function printLines(print: (line: Uint8Array) => Promise<void>): LineOutp
 
 /**
  * Lines in a file, which is made if it is missing. What is in it stays until the first record is about to come,
- * since so much can go wrong before.
+ * since so much can go wrong before. No other run may write to it meanwhile: a line of one would end in a line of
+ * the other.
  *
  * @param goesOn whether what is in it stays for good.
- * @throws OutputError when it cannot be made or written.
+ * @throws OutputError when it cannot be made or written, or another run writes to it.
  */
 export async function openLines(path: string, goesOn = false): Promise<LineOutput> {
   const flags = constants.O_WRONLY | constants.O_CREAT | (goesOn ? constants.O_APPEND : 0);
   const file = await inWords(path, () => open(path, flags, 0o666));
+  // Pipes and devices are no run's own.
+  if ((await file.stat()).isFile() && !tryLock(file)) {
+    await file.close();
+    throw new OutputError(
+      `${path} is being written by another run: wait for its end, or name another file`,
+    );
+  }
   return {
     begin: () =>
       inWords(path, async () => {

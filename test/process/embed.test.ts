@@ -1,8 +1,9 @@
 /** `imagesvc embed`, as a process of its own with synthetic weights. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
+import { mkdir, mkdtemp, open, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { tryLock } from "../../src/native/file-lock.ts";
 import { respond, startOrigin } from "../support/origin.ts";
 import { makeJpeg, makePng, truncate } from "../support/pictures.ts";
 import { runMain, startProcess } from "../support/process.ts";
@@ -219,6 +220,22 @@ describe("what cannot be done is told before anything is done", () => {
       code: 1,
       errors: `imagesvc: embed: ${path} cannot be written (ENOENT): make its folder, or choose another path\n`,
     });
+  });
+
+  test.each([
+    ["out.jsonl", "out.jsonl"],
+    ["out.npy", "out.npy.journal.jsonl"],
+  ])("a file that another run writes to (%s), which is left as it is", async (out, locked) => {
+    const path = join(folder, locked);
+    await Bun.write(path, "theirs\n");
+    await using theirs = await open(path, "a");
+    expect(tryLock(theirs)).toBe(true);
+    const { code, errors } = await runMain(["embed", pictures, "--out", join(folder, out)]);
+    expect({ code, errors }).toEqual({
+      code: 1,
+      errors: `imagesvc: embed: ${path} is being written by another run: wait for its end, or name another file\n`,
+    });
+    expect(await Bun.file(path).text()).toBe("theirs\n");
   });
 
   test("and the records of an earlier run stay until there are others", async () => {

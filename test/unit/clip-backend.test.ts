@@ -288,7 +288,7 @@ test("while a hub is tried again, requests hear why, that it is, and when to com
   const clock = createFakeClock("wait");
   const stopping = new AbortController();
   const heard: unknown[] = [];
-  const { clip } = setUpDownload(async ({ onSetback }) => {
+  const { clip, lines } = setUpDownload(async ({ onSetback }) => {
     onSetback?.({ reason: "the hub answers 503", waitMs: 4000 });
     const { message, retryAfterS } = clip.admission(now) ?? {};
     heard.push([message, retryAfterS]);
@@ -301,6 +301,10 @@ test("while a hub is tried again, requests hear why, that it is, and when to com
       "The weights could not be downloaded yet: the hub answers 503. The service tries it again.",
       4,
     ],
+  ]);
+  const again = lines.map((line) => JSON.parse(line)).filter(({ in_s }) => in_s !== undefined);
+  expect(again).toMatchObject([
+    { message: "the download is tried again", why: "the hub answers 503", in_s: 4 },
   ]);
   expect(clip.admission(now)).toMatchObject({
     retryAfterS: 15,
