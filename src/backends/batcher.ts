@@ -1,12 +1,13 @@
 /**
- * The queue in front of the workers: order, batches, deadlines and cancellation. A free worker takes
- * what waits, up to `maxBatch` images or `maxTextBatch` texts; nothing waits for a batch to fill, but texts for those
+ * The queue in front of the workers: order, batches, deadlines and cancellation. A free worker takes its share of
+ * what waits, up to `maxBatch` images or `maxTextBatch` texts; nothing waits for a batch to fill, but for those
  * who just had answers, where the cores are busy meanwhile. Callers take turns, and so do images and texts on a
  * worker that takes both. An image that comes to idle workers goes to the one that can infer it on all cores.
  */
 import { Problem } from "../errors.ts";
 import type { Observer } from "../observer.ts";
 import type { Demand } from "./backend.ts";
+import { createBatchShares } from "./batch-shares.ts";
 import { inTime } from "./deadline.ts";
 import { createForecast } from "./forecast.ts";
 import {
@@ -29,7 +30,6 @@ import type {
   TextOutcome,
   WrittenModel,
 } from "./protocol.ts";
-import { createReturningTexts } from "./returning-texts.ts";
 import { createSeat, type Seat, type SeatOptions } from "./seat.ts";
 
 export interface BatcherOptions extends Omit<SeatOptions, "worker" | "cores" | "onChange"> {
@@ -107,25 +107,31 @@ export function createBatcher(options: BatcherOptions): Batcher {
   const { workers, decode } = options;
   const seats = createSeats(options, dispatch);
   const maxBatch = { image: options.maxBatch, text: options.maxTextBatch };
-  const queue = createJobQueue(maxBatch);
+  const queue = createJobQueue();
   const drained = Promise.withResolvers<void>();
   let textWorkers = 1;
   const counts = { workers: Math.max(1, workers.length), textWorkers: () => textWorkers };
   const forecast = createForecast({ queue, maxBatch, ...counts });
-  const returning = createReturningTexts({ maxBatch: maxBatch.text, onOver: () => dispatch() });
+  const here = () => seats.filter((seat) => !seat.isLost());
+  const shares = createBatchShares({
+    queue,
+    maxBatch,
+    workers: () => here().length,
+    onOver: () => dispatch(),
+  });
   let closed = false;
 
-  /** How many workers take texts, if this one does now; 0 if it does not. */
-  function textShares(seat: Seat): number {
-    const takers = seats.filter((one) => !one.isLost()).slice(0, textWorkers);
-    const mayWait = !closed && !areIdle(seats);
-    if (mayWait && returning.mayBeMore(queue.size("text"))) return 0;
-    return takers.includes(seat) ? takers.length : 0;
+  /** Most inputs of each kind that a free worker takes. */
+  function mostFor(seat: Seat): Readonly<Record<InputKind, number>> {
+    if (!seat.isWarm()) return { image: 0, text: 0 };
+    const takers = here().slice(0, textWorkers);
+    const text = takers.includes(seat) ? takers.length : 0;
+    return shares.most({ text, areBusy: !closed && !areIdle(seats) });
   }
 
   function dispatch(isAlone = false): void {
     for (const seat of seats.filter((one) => one.isFree())) {
-      const jobs = queue.take(seat.isWarm(), textShares(seat));
+      const jobs = queue.take(mostFor(seat));
       const terms = { decode, isAlone: isAlone && seat.isWide() };
       const onLost = () => refuse(jobs);
       if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs, terms), onLost);
@@ -138,6 +144,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
     for (const job of jobs) job.started();
     const kind = jobs[0]?.kind === "embed-text" ? "text" : "image";
     const end = forecast.begin(kind, jobs.length);
+    const answered = jobs[0]?.kind === "prepare" ? undefined : shares.began(kind, jobs.length);
     let tookMs: number | undefined;
     try {
       tookMs = await runTask(worker, jobs, terms, queue.add);
@@ -146,7 +153,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
       throw error;
     } finally {
       end(tookMs);
-      if (kind === "text") returning.answered(jobs.length);
+      answered?.();
       options.observer?.batchRun(batchKinds[jobs[0]?.kind ?? "embed"], jobs.length);
     }
   }
@@ -163,6 +170,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
       // Whoever waited for a worker has company: then each worker on its share of the cores gets more done.
       const isAlone = queue.size() === 0 && areIdle(seats);
       queue.add(job);
+      shares.came(job.kind === "embed-text" ? "text" : "image");
       dispatch(isAlone);
     };
     const leaveQueue = () => {
@@ -193,10 +201,10 @@ export function createBatcher(options: BatcherOptions): Batcher {
       for (const seat of seats) seat.check();
     },
     waiting: () => queue.size(),
-    workers: () => {
-      const here = seats.filter((seat) => !seat.isLost());
-      return { total: here.length, busy: here.filter((seat) => !seat.isFree()).length };
-    },
+    workers: () => ({
+      total: here().length,
+      busy: here().filter((seat) => !seat.isFree()).length,
+    }),
     expectedWaitMs: forecast.waitMs,
     refusal: forecast.refusal,
     close: async () => {

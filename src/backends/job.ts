@@ -91,19 +91,17 @@ export interface JobQueue {
    * Takes the first job that can be done, and with something to embed the next ones of its kind. Where a
    * worker takes both, images and texts take turns.
    *
-   * @param textWorkers how many workers take texts, if the one that asks does; 0 if it does not. A batch of texts
-   *   that exceeds one and a half of images is its share of those that wait: whoever took them all would leave the
-   *   next worker with the first text that comes, which alone takes a third as long as eight.
+   * @param most inputs of each kind that are taken; where there are 0 of images, one is still prepared for others.
    */
-  take(isWarm: boolean, textWorkers: number): readonly Job[];
+  take(most: Readonly<Record<InputKind, number>>): readonly Job[];
   /** @returns whether the job was still waiting. */
   remove(job: Job): boolean;
   /** Leaves nobody waiting. */
   clear(): readonly Job[];
 }
 
-/** Makes an empty queue. @param maxBatch most of each kind that are taken together, texts as many as images or more. */
-export function createJobQueue(maxBatch: Readonly<Record<InputKind, number>>): JobQueue {
+/** Makes an empty queue. */
+export function createJobQueue(): JobQueue {
   const lines = { image: createLine(), text: createLine() };
   const lineOf = ({ kind }: Job) => (kind === "embed-text" ? lines.text : lines.image);
   /** What a worker that takes both takes first. */
@@ -113,12 +111,9 @@ export function createJobQueue(maxBatch: Readonly<Record<InputKind, number>>): J
     size: (kind) => (kind ? lines[kind].size() : lines.image.size() + lines.text.size()),
     preview: (kind, inputs) => lines[kind].preview(inputs),
     add: (job) => lineOf(job).add(job),
-    take: (isWarm, textWorkers) => {
-      const can = ({ kind }: Job) => isWarm || kind === "prepare";
-      const share = Math.max(1.5 * maxBatch.image, Math.ceil(lines.text.size() / textWorkers));
-      const most = { image: maxBatch.image, text: Math.min(maxBatch.text, share) };
-      const takeFrom = (kind: InputKind) => lines[kind].take(can, most[kind]);
-      if (textWorkers === 0) return takeFrom("image");
+    take: (most) => {
+      const takeFrom = (kind: InputKind) => lines[kind].take(most[kind]);
+      if (most.text === 0) return takeFrom("image");
       const second = first === "image" ? "text" : "image";
       const jobs = takeFrom(first);
       if (jobs.length === 0) return takeFrom(second);
@@ -157,12 +152,12 @@ function createLine() {
       const later = waiting.findIndex((other) => other.turn > turn);
       waiting.splice(later === -1 ? waiting.length : later, 0, { job, turn });
     },
-    take: (can: (job: Job) => boolean, maxBatch: number): readonly Job[] => {
-      const first = waiting.find(({ job }) => can(job));
+    take: (most: number): readonly Job[] => {
+      const first = waiting.find(({ job }) => most > 0 || job.kind === "prepare");
       if (first === undefined) return [];
       const { kind } = first.job;
       const same = waiting.filter(({ job }) => job.kind === kind);
-      const taken = same.slice(0, kind === "prepare" ? 1 : maxBatch);
+      const taken = same.slice(0, kind === "prepare" ? 1 : most);
       for (const one of taken) {
         waiting.splice(waiting.indexOf(one), 1);
         turnNow = Math.max(turnNow, one.turn);

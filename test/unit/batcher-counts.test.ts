@@ -14,6 +14,7 @@ import {
   imageOf,
 } from "../support/fake-worker.ts";
 
+/** Of the documented load. */
 const clients = 24;
 
 /** Two warm workers behind a queue with the limits of the service. */
@@ -41,11 +42,15 @@ function terms() {
 }
 
 /** Clients of which each sends its next as soon as it has its answer, so many times. */
-async function closedLoop(times: number, send: () => Promise<unknown>): Promise<void> {
+async function closedLoop(
+  times: number,
+  send: () => Promise<unknown>,
+  count = clients,
+): Promise<void> {
   const client = async () => {
     for (let sent = 0; sent < times; sent += 1) await send();
   };
-  await Promise.all(Array.from({ length: clients }, client));
+  await Promise.all(Array.from({ length: count }, client));
 }
 
 /** Answers the workers' tasks, in turn where both have one, each once the clients of the one before have sent again. */
@@ -91,12 +96,44 @@ test("24 clients fill every batch of images but the first and last of each worke
   await answerInTurn(workers, done);
   const sizes = sizesOf(workers);
   expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(clients * rounds);
-  expect(sizes.filter((size) => size < limits.maxBatch).length).toBeLessThanOrEqual(4);
-  expect(sizes.length).toBeLessThanOrEqual((clients * rounds) / limits.maxBatch + 3);
+  // One alone for each worker at first, and what is left in the end, shared by both.
+  expect(sizes.filter((size) => size < limits.maxBatch).length).toBeLessThanOrEqual(6);
+  expect(sizes.length).toBeLessThanOrEqual((clients * rounds) / limits.maxBatch + 5);
   const isAlone = workers.map(({ tasks }) =>
     tasks.filter((task) => task.kind === "embed-images" && task.isAlone),
   );
   expect(isAlone.map(({ length }) => length)).toEqual([1, 0]);
+});
+
+test.each([4, 6, 8, 12])(
+  "%i clients of images come to be shared evenly by two workers",
+  async (count) => {
+    const { batcher, workers } = await setUp();
+    const rounds = 20;
+    const send = () => batcher.embed({ ...terms(), image: imageOf(1) });
+    await answerInTurn(workers, closedLoop(rounds, send, count));
+    for (const worker of workers) {
+      const sizes = sizesOf([worker]);
+      const even = sizes.filter((size) => size === count / 2).length;
+      expect({ sizes, isEven: even >= sizes.length - 6 }).toEqual({ sizes, isEven: true });
+    }
+  },
+);
+
+test("what waits is begun soon where the callers that were answered do not come again", async () => {
+  const { batcher, workers } = await setUp();
+  const send = () => batcher.embed({ ...terms(), image: imageOf(1) });
+  const answers = Array.from({ length: 6 }, send);
+  const [one, other] = [await workers[0].next(), await workers[1].next()];
+  answerMarks(one);
+  answerMarks(other);
+  const [three, twoMore] = [await workers[0].next(), await workers[1].next()];
+  answerMarks(three);
+  // The other worker is busy, and one of three waits for others that never come.
+  const late = send();
+  answerMarks(await workers[0].next());
+  answerMarks(twoMore);
+  await Promise.all([...answers, late]);
 });
 
 test("24 clients share tasks of texts among both workers, where the weights are shared", async () => {
