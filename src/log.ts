@@ -64,7 +64,7 @@ interface LineWriter {
  * full pipe does not take. Bun tells of such lines only when the last of them is written, so that a reader that is
  * merely slow loses lines until it has caught up.
  *
- * Lines that come together are written together: a write takes 2.5 µs, as much as making the line.
+ * Lines that come together are written together: each write takes 2.5 µs.
  */
 export function createLineWriter(options: LineWriterOptions): LineWriter {
   const { write, schedule, maxHeldBytes, onResumed } = options;
