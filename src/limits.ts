@@ -106,6 +106,8 @@ export const limits = {
   cacheWriteDelayMs: 200,
   /** Vectors that are written at once. */
   maxWrittenVectors: 64,
+  /** Bytes of vectors that are remembered as they were read from the embedding cache: some six thousand of 512 numbers. */
+  maxRememberedVectorBytes: 16 * 1024 * 1024,
   /** Bytes of answers with cached vectors that are remembered as they were written: some thousand of 512 numbers. */
   maxLookUpBodyBytes: 16 * 1024 * 1024,
   /** How long the embedding cache waits for another process that writes to it. */

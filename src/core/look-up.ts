@@ -15,10 +15,16 @@ export interface LookUpInput {
   readonly normalize: boolean;
 }
 
+/** A vector that was found. */
+export interface Known extends Required<Pick<Embedded, "model" | "sha256">> {
+  /** As it is kept: mostly the same object as before, where nothing has changed. */
+  readonly kept: Float32Array;
+  /** As it was asked for. */
+  readonly vector: () => Float32Array;
+}
+
 /** Finds a vector, at once. Nothing is computed or asked for. */
-export type LookUp = (
-  input: LookUpInput,
-) => Required<Pick<Embedded, "model" | "vector" | "sha256">> | Problem;
+export type LookUp = (input: LookUpInput) => Known | Problem;
 
 interface LookUpOptions {
   readonly backends: readonly ImageBackend[];
@@ -38,8 +44,8 @@ export function createLookUp({ backends, recall }: LookUpOptions): LookUp {
     }
     const known = recall?.find(backend, sha256);
     if (known === undefined) return notKnown();
-    const vector = normalize ? normalizeL2(known.vector) : known.vector;
-    return { model: known.model, vector, sha256 };
+    const { model: made, vector: kept } = known;
+    return { model: made, sha256, kept, vector: () => (normalize ? normalizeL2(kept) : kept) };
   };
 }
 

@@ -10,7 +10,8 @@ import type { NewEmbedding } from "../backends/protocol.ts";
 import { codeOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import { fileIdOf, isBroken, openToRead } from "./embedding-database.ts";
-import { createFind, type FindEmbedding } from "./embedding-rows.ts";
+import { createRememberingFind } from "./embedding-memory.ts";
+import type { FindEmbedding } from "./embedding-rows.ts";
 import { createEmbeddingWriter, type WriterOptions } from "./embedding-writer.ts";
 
 /** How often it is looked whether another file has taken the place of the one that is read. */
@@ -27,7 +28,10 @@ export type CachedEmbedding = Omit<NewEmbedding, "fingerprint">;
 export interface EmbeddingCache {
   /** Opens the file, which is made where it is missing; resolves also where that fails. */
   open(): Promise<void>;
-  /** The vector of an image, if it is here and was made under the same fingerprint. */
+  /**
+   * The vector of an image, if it is here and was made under the same fingerprint; not to be written to. As long as
+   * it is remembered and its numbers are the same, it is the same object.
+   */
   find(sha256: string, fingerprint: string): CachedEmbedding | undefined;
   /** Keeps a vector: it is found at once, and written soon after. */
   keep(embedding: NewEmbedding): void;
@@ -125,7 +129,7 @@ function createReader({ path, now }: Pick<EmbeddingCacheOptions, "path" | "now">
       close();
       if (id === undefined || id === brokenFileId) return;
       const database = openToRead(path);
-      file = { id, database, find: createFind(database) };
+      file = { id, database, find: createRememberingFind(database) };
     });
   }
 

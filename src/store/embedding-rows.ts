@@ -14,33 +14,51 @@ export interface FoundEmbedding extends Omit<NewEmbedding, "fingerprint"> {
 /** Looks one vector up; nothing where there is none, or none that is whole. */
 export type FindEmbedding = (sha256: string, fingerprint: string) => FoundEmbedding | undefined;
 
+/** What has made vectors. */
+export interface Maker {
+  readonly id: number;
+  readonly model: string;
+}
+
 interface Row {
   readonly id: number;
   readonly used: number;
   readonly format: ImageFormat;
   readonly width: number;
   readonly height: number;
-  readonly model: string;
   readonly checksum: number;
   /** float32, little-endian. */
   readonly vector: Uint8Array;
 }
 
-/** Makes the look-up. @throws SQLiteError, later on too. */
-export function createFind(database: Database): FindEmbedding {
-  const find = database.query<Row, [Uint8Array, string]>(
-    `SELECT vectors.id, used, format, width, height, model, checksum, vector
-     FROM makers JOIN vectors ON vectors.maker = makers.id AND image = ? WHERE fingerprint = ?`,
+/**
+ * Makes the look-up.
+ *
+ * @param makers by their fingerprints, those that were looked up: to be cleared whenever somebody has written to the
+ *   file. Without it they are looked up each time.
+ * @throws SQLiteError, later on too.
+ */
+export function createFind(database: Database, makers?: Map<string, Maker>): FindEmbedding {
+  // Two queries: joined to one they take twice as long, and of the makers there is one a model.
+  const findMaker = database.query<Maker, [string]>(
+    "SELECT id, model FROM makers WHERE fingerprint = ?",
+  );
+  const findVector = database.query<Row, [Uint8Array, number]>(
+    `SELECT id, used, format, width, height, checksum, vector FROM vectors
+     WHERE image = ? AND maker = ?`,
   );
   return (sha256, fingerprint) => {
+    const maker = makers?.get(fingerprint) ?? findMaker.get(fingerprint);
+    if (maker === null) return undefined;
+    makers?.set(fingerprint, maker);
     const image = Uint8Array.fromHex(sha256);
-    const found = find.get(image, fingerprint);
+    const found = findVector.get(image, maker.id);
     if (found === null || checksumOf(image, found.vector) !== found.checksum) return undefined;
-    const { id, used, format, width, height, model, vector } = found;
+    const { id, used, format, width, height, vector } = found;
     // A copy, since SQLite's bytes may begin anywhere in their buffer.
     const floats = new Float32Array(vector.slice().buffer);
     const facts = { sha256, format, width, height };
-    return { row: id, usedHour: used, facts, model, vector: floats };
+    return { row: id, usedHour: used, facts, model: maker.model, vector: floats };
   };
 }
 

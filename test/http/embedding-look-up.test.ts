@@ -143,6 +143,19 @@ test("HEAD has the headers of GET, and no body", async () => {
   expect((await get("0".repeat(64), {}, "HEAD")).status).toBe(404);
 });
 
+test("pages may read the entity tag of an answer, whole or not modified", async () => {
+  const whole = await get(sha256);
+  const etag = whole.headers.get("etag") ?? "";
+  const same = await get(sha256, { "If-None-Match": etag });
+  expect([whole.status, same.status]).toEqual([200, 304]);
+  for (const { headers } of [whole, same]) {
+    expect(headers.get("access-control-expose-headers")).toContain("ETag");
+    expect(headers.get("access-control-allow-credentials")).toBe("true");
+    expect(headers.get("vary")).toBe("Origin, Accept-Encoding");
+    expect(headers.get("etag")).toBe(etag);
+  }
+});
+
 describe("the entity tag", () => {
   test("is strong, stays the same, and is another for every other answer", async () => {
     const asked = ["", "?normalize=true", "?model=nv-dinov2", "?model=nv-dinov2&normalize=true"];

@@ -4,12 +4,13 @@
  */
 import { Elysia } from "elysia";
 import type { EachEmbedder, OfOneModel, Report } from "../../core/embed-with-each.ts";
-import type { LookUp } from "../../core/look-up.ts";
+import type { Known, LookUp } from "../../core/look-up.ts";
 import { Problem } from "../../errors.ts";
 import { limits } from "../../limits.ts";
 import type { ContentCoding } from "../../net/accept-encoding.ts";
 import { matchesEntityTag } from "../../net/if-none-match.ts";
 import type { ApiKeyNames } from "../../store/api-keys.ts";
+import { createRecentlyUsed } from "../../store/recently-used.ts";
 import { jsonBytes } from "../../vector/json-bytes.ts";
 import { callOf } from "../call.ts";
 import { codingFor, codingHeaders, compressNow, variesByCoding } from "../content-coding.ts";
@@ -20,7 +21,7 @@ import {
   tellCache,
   urlProblems,
 } from "../embedding.ts";
-import { jsonAnswer } from "../json-answer.ts";
+import { jsonAnswer, takeHeaders } from "../json-answer.ts";
 import { nothingHere, problemBody } from "../problem.ts";
 import { problemAnswers } from "../problem-answers.ts";
 import {
@@ -45,10 +46,12 @@ export interface LookUpRoutes extends Pick<EmbeddingRoutes, "calls" | "localMode
 }
 
 export function embeddingsRoutes({ lookUp, calls, apiKeys, localModel }: LookUpRoutes) {
-  const bodies = createBodies(limits.maxLookUpBodyBytes);
+  // By their entity tags, which no two bodies share: most of an answer's time is in its making.
+  const bodies = createRecentlyUsed<Uint8Array<ArrayBuffer>>(limits.maxLookUpBodyBytes);
+  const entityTag = createEntityTags();
   return new Elysia({ normalize: false }).get(
     "/embeddings/:sha256",
-    ({ params, query, request }) => {
+    ({ params, query, request, set }) => {
       const sha256 = params.sha256.toLowerCase();
       const { model = localModel, normalize = false } = query;
       const known = lookUp({ sha256, model, normalize });
@@ -56,8 +59,9 @@ export function embeddingsRoutes({ lookUp, calls, apiKeys, localModel }: LookUpR
       callOf(calls, request).model = known.model;
       // A vector is always long enough to be compressed.
       const coding = codingFor(request, Number.POSITIVE_INFINITY);
-      const etag = entityTagOf(known, coding);
+      const etag = entityTag(known, normalize, coding);
       const headers = {
+        ...takeHeaders(set),
         etag,
         // What a model's name stands for may change, and vectors may be deleted: so it is asked for every time.
         "cache-control": "private, no-cache",
@@ -66,12 +70,14 @@ export function embeddingsRoutes({ lookUp, calls, apiKeys, localModel }: LookUpR
       if (matchesEntityTag(request.headers.get("if-none-match"), etag)) {
         return new Response(null, { status: 304, headers });
       }
-      const body = bodies.obtain(etag, () => {
+      let body = bodies.get(etag);
+      if (body === undefined) {
         const bytes = bodyOf(known);
-        return coding === undefined ? bytes : compressNow(bytes, coding);
-      });
+        body = coding === undefined ? bytes : compressNow(bytes, coding);
+        bodies.set(etag, body, body.length);
+      }
       const type = { "content-type": "application/json" };
-      return new Response(body, { headers: { ...type, ...headers, ...codingHeaders(coding) } });
+      return new Response(body, { headers: { ...headers, ...type, ...codingHeaders(coding) } });
     },
     {
       // Before the digest is looked at: strangers learn nothing here, not even its form.
@@ -170,38 +176,19 @@ function toReportAnswer(report: Report) {
   };
 }
 
-type Known = Exclude<ReturnType<LookUp>, Problem>;
-
 /** As `lookUpAnswer` describes it. */
-function bodyOf(known: Known): Uint8Array<ArrayBuffer> {
-  const { sha256, model, vector } = known;
+function bodyOf({ sha256, model, vector: asked }: Known): Uint8Array<ArrayBuffer> {
+  const vector = asked();
   return jsonBytes({ status: "success", sha256, model, dimensions: vector.length, vector });
 }
 
-/** Remembers bodies by their entity tags, which no two bodies share: most of an answer's time is in its making. */
-function createBodies(maxBytes: number) {
-  const bodies = new Map<string, Uint8Array<ArrayBuffer>>();
-  let bytes = 0;
-
-  function makeRoom(): void {
-    for (const [etag, body] of bodies) {
-      if (bytes <= maxBytes) return;
-      bodies.delete(etag);
-      bytes -= body.length;
-    }
-  }
-
-  return {
-    obtain: (etag: string, make: () => Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => {
-      const known = bodies.get(etag);
-      const body = known ?? make();
-      if (known === undefined) bytes += body.length;
-      // Whatever was asked for last stands last.
-      bodies.delete(etag);
-      bodies.set(etag, body);
-      makeRoom();
-      return body;
-    },
+/** Makes entity tags, and remembers them as long as the vectors themselves are. */
+function createEntityTags() {
+  const tags = new WeakMap<Float32Array, Map<string, string>>();
+  return (known: Known, isUnit: boolean, coding: ContentCoding | undefined): string => {
+    const ofVector = tags.get(known.kept) ?? new Map<string, string>();
+    if (ofVector.size === 0) tags.set(known.kept, ofVector);
+    return ofVector.getOrInsertComputed(`${isUnit} ${coding}`, () => entityTagOf(known, coding));
   };
 }
 
@@ -210,7 +197,7 @@ function createBodies(maxBytes: number) {
  * coding there are others (RFC 9110, section 8.8.3.3).
  */
 function entityTagOf({ sha256, model, vector }: Known, coding: ContentCoding | undefined): string {
-  const hasher = new Bun.CryptoHasher("sha256").update(`${sha256} ${model} `).update(vector);
+  const hasher = new Bun.CryptoHasher("sha256").update(`${sha256} ${model} `).update(vector());
   const digest = hasher.digest("base64url").slice(0, 22);
   return coding === undefined ? `"${digest}"` : `"${digest}-${coding}"`;
 }
