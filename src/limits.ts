@@ -130,6 +130,8 @@ export const limits = {
   drainTimeoutMs: 20_000,
   /** A file under way that is older is locked, if it is anybody's. */
   lockGraceMs: 60_000,
+  /** How long the disk of the downloads folder is not asked again for its free space while files are written. */
+  freeSpaceRecheckMs: 1_000,
   /** How long `imagesvc keys` waits for another that changes the same file. */
   keysLockTimeoutMs: 5_000,
   /** Least pause between two looks for kept images whose time is over. */

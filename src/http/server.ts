@@ -83,10 +83,7 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
     const request = toRoutable(received);
     const path = new URL(request.url).pathname;
     const route = app.findRoute(path)?.template;
-    const connection = {
-      keepOpen: () => server.timeout(received, 0),
-      peerAddress: () => server.requestIP(received)?.address,
-    };
+    const connection = connectionOf(received, server);
     const trace = isProbe(route) ? undefined : tracing?.begin(received.headers);
     const call = beginCall(received, connection, trace);
     underWay += 1;
@@ -158,6 +155,22 @@ export function startHttpServer(options: HttpServerOptions): HttpServer {
       closeIdleConnections: () => server.closeIdleConnections(),
       log,
     }),
+  };
+}
+
+/** What a call may ask of its connection. */
+function connectionOf(
+  received: Request,
+  server: Server<undefined>,
+): Pick<Call, "keepOpen" | "peerAddress"> {
+  let peer: string | undefined;
+  return {
+    keepOpen: () => server.timeout(received, 0),
+    // Host check, rate limit and shares ask for it: each time would be a system call.
+    peerAddress: () => {
+      peer ??= server.requestIP(received)?.address;
+      return peer;
+    },
   };
 }
 
