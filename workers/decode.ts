@@ -12,6 +12,7 @@ import type { ImageFormat } from "../src/image/signature.ts";
 import { signatureBytes, sniffFormat } from "../src/image/signature.ts";
 import { cutStrips, type Strip } from "../src/image/strips.ts";
 import { limits } from "../src/limits.ts";
+import { setStripHeight } from "../src/native/strip-height.ts";
 import { digest, readHead } from "./image-bytes.ts";
 import { checkBoxes, formatNames, planStrips } from "./plan-strips.ts";
 
@@ -49,6 +50,9 @@ const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"].flatMap((name) 
   `VipsForeignLoad${name}File`,
 ]);
 
+/** A small photo takes a fifth less time to decode than with libvips's 16, and a large one 6 MB more. */
+const stripRows = 64;
+
 /**
  * Sets libvips up for a worker: one thread an image, nothing kept between images, and no reader but
  * those of the decoded formats. It holds for the whole process; calling it again changes nothing.
@@ -58,6 +62,7 @@ export function configureSharp(): void {
   sharp.cache(false);
   sharp.block({ operation: ["VipsForeignLoad"] });
   sharp.unblock({ operation: loaders });
+  setStripHeight(`libvips-cpp.so.${sharp.versions.vips}`, stripRows);
 }
 
 /**
