@@ -1,7 +1,7 @@
 /** CLIP's image tower as exporters write it: the reference for our own graph. */
 import type { ClipArchitecture } from "../../src/models/onnx/architecture.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "../../src/models/onnx/graph.ts";
-import { int8Linear } from "../../src/models/onnx/int8-linear.ts";
+import { INT8_OPSET, int8Linear } from "../../src/models/onnx/int8-linear.ts";
 import type { Linear } from "../../src/models/onnx/linear.ts";
 import { layerNorm } from "../../src/models/onnx/transformer.ts";
 
@@ -11,7 +11,10 @@ export function plainImageTower(
   arithmetic: "fp32" | "int8",
 ): Graph {
   const { width, heads, mlp, side, patch, layers } = vision;
-  const graph = createGraphBuilder("plain-image-tower");
+  const graph = createGraphBuilder(
+    "plain-image-tower",
+    arithmetic === "fp32" ? undefined : INT8_OPSET,
+  );
   const linear = arithmetic === "fp32" ? multiplyAndAdd(graph) : int8Linear(graph, arithmetic);
   const tokens = (side / patch) ** 2 + 1;
   let rows = graph.node("Reshape", [

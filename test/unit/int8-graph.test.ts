@@ -6,7 +6,7 @@ import type { Int8Arithmetic } from "../../src/models/onnx/arithmetic.ts";
 import { maxWeightCode } from "../../src/models/onnx/arithmetic.ts";
 import { placeWeights } from "../../src/models/onnx/external-data.ts";
 import { createGraphBuilder } from "../../src/models/onnx/graph.ts";
-import { int8Linear } from "../../src/models/onnx/int8-linear.ts";
+import { INT8_OPSET, int8Linear } from "../../src/models/onnx/int8-linear.ts";
 import type { LinearLayer } from "../../src/models/onnx/linear.ts";
 import { encodeModel } from "../../src/models/onnx/model-proto.ts";
 import { quantizeWeight } from "../../src/models/onnx/quantized-weight.ts";
@@ -59,7 +59,7 @@ function plainInt8(rows: Float32Array, layer: LinearLayer, arithmetic: Int8Arith
 /** Runs one layer in onnxruntime. */
 async function run(rows: Float32Array, layer: LinearLayer, arithmetic: Int8Arithmetic) {
   await using folder = await temporaryFolder();
-  const graph = createGraphBuilder("layer");
+  const graph = createGraphBuilder("layer", INT8_OPSET);
   const x = graph.input({ name: "x", type: "float32", shape: ["rows", inputs] });
   int8Linear(graph, arithmetic)(x, layer, "y");
   graph.output({ name: "y", type: "float32", shape: ["rows", outputs] });

@@ -51,9 +51,15 @@ export interface Weight {
 /** Makes a float32 tensor's values, row-major. */
 export type ReadFloats = (tensors: TensorSource) => Float32Array<ArrayBuffer>;
 
+/** A version of ONNX's own operators. */
+export type Opset = 17 | 21;
+/** `LayerNormalization` came with it. */
+const PLAIN_OPSET: Opset = 17;
+
 /** A model without its weights' values. */
 export interface Graph {
   readonly name: string;
+  readonly opset: Opset;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
   readonly nodes: readonly GraphNode[];
@@ -96,7 +102,7 @@ const contribOperators: ReadonlySet<string> = new Set([
 ]);
 
 /** Starts an empty graph. */
-export function createGraphBuilder(name: string): GraphBuilder {
+export function createGraphBuilder(name: string, opset: Opset = PLAIN_OPSET): GraphBuilder {
   const inputs: ValueInfo[] = [];
   const outputs: ValueInfo[] = [];
   const nodes: GraphNode[] = [];
@@ -136,6 +142,6 @@ export function createGraphBuilder(name: string): GraphBuilder {
       if (constants.some((one) => one.name === shared)) return shared;
       return constant(BigInt64Array.from(values, BigInt), [values.length], shared);
     },
-    finish: () => ({ name, inputs, outputs, nodes, constants, weights }),
+    finish: () => ({ name, opset, inputs, outputs, nodes, constants, weights }),
   };
 }

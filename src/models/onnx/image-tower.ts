@@ -1,7 +1,7 @@
 import type { ClipArchitecture, VisionArchitecture } from "./architecture.ts";
 import type { Arithmetic } from "./arithmetic.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "./graph.ts";
-import { int8Linear } from "./int8-linear.ts";
+import { INT8_OPSET, int8Linear } from "./int8-linear.ts";
 import { float32Linear, type Linear } from "./linear.ts";
 import { encode, layerNorm } from "./transformer.ts";
 
@@ -16,7 +16,10 @@ export function imageTower(
   arithmetic: Arithmetic = "fp32",
 ): Graph {
   const { width, heads, side, patch } = vision;
-  const graph = createGraphBuilder("clip-image-tower");
+  const graph = createGraphBuilder(
+    "clip-image-tower",
+    arithmetic === "fp32" ? undefined : INT8_OPSET,
+  );
   const linearOfSomeRows = (): Linear =>
     arithmetic === "fp32" ? float32Linear(graph) : int8Linear(graph, arithmetic);
   const pixels = graph.input({

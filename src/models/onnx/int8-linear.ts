@@ -1,9 +1,12 @@
 /** Linear layers whose products are of bytes: one scale for each row of the input, one for each output. */
 import { type Int8Arithmetic, maxWeightCode } from "./arithmetic.ts";
-import type { GraphBuilder } from "./graph.ts";
+import type { GraphBuilder, Opset } from "./graph.ts";
 import type { Linear, LinearLayer } from "./linear.ts";
 import { quantizeWeight } from "./quantized-weight.ts";
 import { elementCount, type TensorSource } from "./tensor-source.ts";
+
+/** Of a graph with such layers: `QuantizeLinear` came to take blocks with this version. */
+export const INT8_OPSET: Opset = 21;
 
 /** Rows as unsigned bytes: row ≈ (codes - zeroPoint) · scale. */
 interface QuantizedRows {
@@ -35,32 +38,36 @@ export function int8Linear(graph: GraphBuilder, arithmetic: Int8Arithmetic): Lin
   const quantized = new Map<string, QuantizedRows>();
   const zeroPoints = new Map<number, Pick<QuantizedRows, "zeroPoint"> & { byRow: string }>();
 
-  const zeroPointOf = (x: string, zeroPoint: number) => {
+  /** @param scale whose shape is what `QuantizeLinear` wants of the zero point too. */
+  const zeroPointOf = (zeroPoint: number, scale: string) => {
     const known = zeroPoints.get(zeroPoint);
     if (known !== undefined) return known;
     const value = graph.constant(Uint8Array.of(zeroPoint), []);
-    const rows = graph.node("Shape", [x], { start: { int: 0 }, end: { int: 1 } });
-    const made = { zeroPoint: value, byRow: graph.node("Expand", [value, rows]) };
+    const byRow = graph.node("Expand", [value, graph.node("Shape", [scale])]);
+    const made = { zeroPoint: value, byRow };
     zeroPoints.set(zeroPoint, made);
     return made;
   };
 
-  const quantizeRows = (x: string, { zeroPoint: zero, top, minScale }: RowRange): QuantizedRows => {
+  const quantizeRows = (x: string, layer: LinearLayer): QuantizedRows => {
+    const { zeroPoint: zero, top, minScale } = rangeOf(layer);
     const magnitudes = minScale > 0 ? x : graph.node("Abs", [x]);
-    const largest = graph.node("ReduceMax", [magnitudes], {
-      axes: { ints: [-1] },
+    const largest = graph.node("ReduceMax", [magnitudes, graph.integers(-1)], {
       keepdims: { int: 1 },
     });
     const spread = graph.node("Mul", [largest, scalar(graph, 1 / top)]);
     const scale = minScale > 0 ? graph.node("Max", [spread, scalar(graph, minScale)]) : spread;
-    const { zeroPoint, byRow } = zeroPointOf(x, zero);
-    const scaleByRow = graph.node("Reshape", [scale, graph.integers(-1)]);
-    const codes = graph.node("QuantizeLinear", [x, scaleByRow, byRow], { axis: { int: 0 } });
+    const { zeroPoint, byRow } = zeroPointOf(zero, scale);
+    // A row is one block: onnxruntime's kernel of blocks takes all threads, that of an axis takes one.
+    const codes = graph.node("QuantizeLinear", [x, scale, byRow], {
+      axis: { int: 1 },
+      block_size: { int: layer.inputs },
+    });
     return { codes, scale, zeroPoint };
   };
 
   return (x, layer, output) => {
-    const rows = quantized.get(x) ?? quantizeRows(x, rangeOf(layer));
+    const rows = quantized.get(x) ?? quantizeRows(x, layer);
     quantized.set(x, rows);
     const { codes, scales } = weightsOf(graph, layer, arithmetic);
     const one = scalar(graph, 1);

@@ -12,12 +12,12 @@ import {
   elementTypes,
   type Graph,
   type GraphNode,
+  type Opset,
   type ValueInfo,
 } from "./graph.ts";
 
-const IR_VERSION = 8;
-/** Of the default operator set; `LayerNormalization` came with 17. */
-const OPSET_VERSION = 17;
+/** The format's version that came with each version of the operators, at the latest. */
+const irVersions: Readonly<Record<Opset, number>> = { 17: 8, 21: 10 };
 const CONTRIB_VERSION = 1;
 /** `AttributeProto.AttributeType`. */
 const attributeTypes = { float: 1, int: 2, ints: 7 } as const;
@@ -32,11 +32,11 @@ const EXTERNAL = 1;
  */
 export function encodeModel(graph: Graph, dataFile: string): Uint8Array<ArrayBuffer> {
   const model = new BinaryWriter();
-  int(model, 1, IR_VERSION);
+  int(model, 1, irVersions[graph.opset]);
   text(model, 2, "imagesvc");
   message(model, 7, () => writeGraph(model, graph, dataFile));
   for (const [domain, version] of [
-    ["", OPSET_VERSION] as const,
+    ["", graph.opset] as const,
     [CONTRIB_DOMAIN, CONTRIB_VERSION] as const,
   ]) {
     message(model, 8, () => {
