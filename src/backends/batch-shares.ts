@@ -46,8 +46,10 @@ export function createBatchShares(options: BatchSharesOptions): BatchShares {
   const shareOf = (kind: InputKind) =>
     Math.min((queue.size(kind) + running[kind]) / Math.max(1, workers()), maxBatch[kind]);
 
-  const isLeft = (kind: InputKind, areBusy: boolean) =>
-    areBusy && returning[kind].mayBeMore(Math.min(queue.size(kind), maxBatch[kind]));
+  const isLeft = (kind: InputKind, areBusy: boolean) => {
+    const waiting = queue.size(kind);
+    return areBusy && waiting < maxBatch[kind] && returning[kind].mayBeMore(waiting);
+  };
 
   return {
     came: (kind) => returning[kind].came(),
