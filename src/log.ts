@@ -36,14 +36,9 @@ export function createLog(options: LogOptions): Log {
   return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
 }
 
-/** Lines are written once they are this many bytes: no more go into a pipe at once. */
-const maxGatheredBytes = 64 * 1024;
-
 interface LineWriterOptions {
-  /** Takes some lines, and calls back once they are written or have failed. */
-  readonly write: (lines: string, written: () => void) => void;
-  /** Calls back soon: the lines until then are written at once. */
-  readonly schedule: (flush: () => void) => void;
+  /** Takes a line, and calls back once it is written or has failed. */
+  readonly write: (line: string, written: () => void) => void;
   /** UTF-8 bytes that may wait, beside one line. */
   readonly maxHeldBytes: number;
   /** Told once lines are taken again, if any were dropped meanwhile. */
@@ -53,8 +48,6 @@ interface LineWriterOptions {
 /** Writes lines, or drops them. */
 interface LineWriter {
   readonly write: (line: string) => void;
-  /** Writes what waits to be written with others; to be called before the process exits. */
-  readonly flush: () => void;
   /** How many were dropped since it was made. */
   readonly dropped: () => number;
 }
@@ -63,13 +56,9 @@ interface LineWriter {
  * Makes a writer of lines that drops them while whoever reads takes too few: a stream holds in memory what a
  * full pipe does not take. Bun tells of such lines only when the last of them is written, so that a reader that is
  * merely slow loses lines until it has caught up.
- *
- * Lines that come together are written together: each write takes 2.5 µs.
  */
 export function createLineWriter(options: LineWriterOptions): LineWriter {
-  const { write, schedule, maxHeldBytes, onResumed } = options;
-  let gathered = "";
-  let gatheredBytes = 0;
+  const { write, maxHeldBytes, onResumed } = options;
   let heldBytes = 0;
   let dropped = 0;
   let droppedEver = 0;
@@ -81,16 +70,7 @@ export function createLineWriter(options: LineWriterOptions): LineWriter {
     }
     const bytes = Buffer.byteLength(line);
     heldBytes += bytes;
-    gatheredBytes += bytes;
-    gathered += line;
-    if (gatheredBytes >= maxGatheredBytes) flush();
-    else if (gathered === line) schedule(flush);
-  }
-  function flush(): void {
-    if (gathered === "") return;
-    const [lines, bytes] = [gathered, gatheredBytes];
-    [gathered, gatheredBytes] = ["", 0];
-    write(lines, () => {
+    write(line, () => {
       heldBytes -= bytes;
       if (dropped === 0 || heldBytes > 0) return;
       const count = dropped;
@@ -98,7 +78,7 @@ export function createLineWriter(options: LineWriterOptions): LineWriter {
       onResumed(count);
     });
   }
-  return { write: writeLine, flush, dropped: () => droppedEver };
+  return { write: writeLine, dropped: () => droppedEver };
 }
 
 /** Where a log goes, as far as it decides about the format. */

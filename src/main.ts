@@ -250,12 +250,10 @@ function tell(line: string): void {
 
 function openLog({ LOG_LEVEL: level, LOG_FORMAT }: Config, environment: Environment) {
   const lines = createLineWriter({
-    write: (some, written) => process.stderr.write(some, written),
-    schedule: setImmediate,
+    write: (line, written) => process.stderr.write(line, written),
     maxHeldBytes: limits.maxHeldLogBytes,
     onResumed: (dropped) => log.error("log lines were dropped: nobody read them", { dropped }),
   });
-  process.on("exit", lines.flush);
   const log: Log = createLog({
     level,
     format: chooseFormat(LOG_FORMAT, {

@@ -116,11 +116,10 @@ function stallingStream() {
   let waiting: (() => void)[] = [];
   return {
     lines,
-    write: (some: string, written: () => void) => {
-      lines.push(some);
+    write: (line: string, written: () => void) => {
+      lines.push(line);
       waiting.push(written);
     },
-    schedule: (flush: () => void) => flush(),
     drain: () => {
       const [...due] = waiting;
       waiting = [];
@@ -130,10 +129,10 @@ function stallingStream() {
 }
 
 test("lines that nobody reads are held up to a bound, and those dropped beyond it are counted", () => {
-  const { lines, write, schedule, drain } = stallingStream();
+  const { lines, write, drain } = stallingStream();
   const resumed: number[] = [];
   const onResumed = (dropped: number) => resumed.push(dropped);
-  const { write: writeLine } = createLineWriter({ write, schedule, maxHeldBytes: 9, onResumed });
+  const { write: writeLine } = createLineWriter({ write, maxHeldBytes: 9, onResumed });
   for (const line of ["äöü\n", "b\n", "no\n", "c\n", "d\n"]) writeLine(line);
   expect(lines).toEqual(["äöü\n", "b\n"]);
   expect(resumed).toEqual([]);
@@ -146,10 +145,9 @@ test("lines that nobody reads are held up to a bound, and those dropped beyond i
 });
 
 test("the line that tells of dropped lines comes before any that follows", () => {
-  const { lines, write, schedule, drain } = stallingStream();
+  const { lines, write, drain } = stallingStream();
   const { write: writeLine }: ReturnType<typeof createLineWriter> = createLineWriter({
     write,
-    schedule,
     maxHeldBytes: 8,
     onResumed: (dropped) => writeLine(`${dropped} lost\n`),
   });
@@ -159,48 +157,8 @@ test("the line that tells of dropped lines comes before any that follows", () =>
 });
 
 test("a line longer than the bound is written where no other waits", () => {
-  const { lines, write, schedule } = stallingStream();
-  const { write: writeLine } = createLineWriter({
-    write,
-    schedule,
-    maxHeldBytes: 4,
-    onResumed: () => {},
-  });
+  const { lines, write } = stallingStream();
+  const { write: writeLine } = createLineWriter({ write, maxHeldBytes: 4, onResumed: () => {} });
   writeLine("longer than that\n");
   expect(lines).toEqual(["longer than that\n"]);
-});
-
-test("lines of one turn are written at once, in their order, and nothing is written twice", () => {
-  const written: string[] = [];
-  const due: (() => void)[] = [];
-  const { write, flush } = createLineWriter({
-    write: (some, done) => {
-      written.push(some);
-      done();
-    },
-    schedule: (later) => due.push(later),
-    maxHeldBytes: 1 << 20,
-    onResumed: () => {},
-  });
-  for (const line of ["one\n", "two\n"]) write(line);
-  expect(written).toEqual([]);
-  expect(due).toHaveLength(1);
-  due[0]?.();
-  write("three\n");
-  flush();
-  for (const later of due) later();
-  expect(written).toEqual(["one\ntwo\n", "three\n"]);
-});
-
-test("lines are written without waiting once they fill a pipe", () => {
-  const written: string[] = [];
-  const { write } = createLineWriter({
-    write: (some) => written.push(some),
-    schedule: () => {},
-    maxHeldBytes: 1 << 20,
-    onResumed: () => {},
-  });
-  const line = `${"x".repeat(1023)}\n`;
-  for (let count = 0; count < 64; count += 1) write(line);
-  expect(written).toEqual([line.repeat(64)]);
 });
