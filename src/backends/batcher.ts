@@ -13,6 +13,7 @@ import { createForecast } from "./forecast.ts";
 import {
   createJobQueue,
   type InputKind,
+  inputKindOf,
   type Job,
   type JobTerms,
   type Settle,
@@ -142,9 +143,10 @@ export function createBatcher(options: BatcherOptions): Batcher {
 
   async function runJobs(worker: Worker, jobs: readonly Job[], terms: TaskTerms): Promise<void> {
     for (const job of jobs) job.started();
-    const kind = jobs[0]?.kind === "embed-text" ? "text" : "image";
+    const { kind: first } = jobs[0] ?? { kind: "embed" };
+    const kind = inputKindOf({ kind: first });
     const end = forecast.begin(kind, jobs.length);
-    const answered = jobs[0]?.kind === "prepare" ? undefined : shares.began(kind, jobs.length);
+    const answered = first === "prepare" ? undefined : shares.began(kind, jobs.length);
     let tookMs: number | undefined;
     try {
       tookMs = await runTask(worker, jobs, terms, queue.add);
@@ -154,7 +156,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
     } finally {
       end(tookMs);
       answered?.();
-      options.observer?.batchRun(batchKinds[jobs[0]?.kind ?? "embed"], jobs.length);
+      options.observer?.batchRun(batchKinds[first], jobs.length);
     }
   }
 
@@ -170,7 +172,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
       // Whoever waited for a worker has company: then each worker on its share of the cores gets more done.
       const isAlone = queue.size() === 0 && areIdle(seats);
       queue.add(job);
-      shares.came(job.kind === "embed-text" ? "text" : "image");
+      shares.came(inputKindOf(job));
       dispatch(isAlone);
     };
     const leaveQueue = () => {

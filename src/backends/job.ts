@@ -72,6 +72,11 @@ export type Job = {
 /** What a request brings for a model. */
 export type InputKind = "image" | "text";
 
+/** What a job's request brought: an image that is only prepared is one all the same. */
+export function inputKindOf({ kind }: Pick<Job, "kind">): InputKind {
+  return kind === "embed-text" ? "text" : "image";
+}
+
 /** How the line would stand; places are counted from 1. */
 export interface Preview {
   /** Place of the last of the new jobs. */
@@ -103,7 +108,7 @@ export interface JobQueue {
 /** Makes an empty queue. */
 export function createJobQueue(): JobQueue {
   const lines = { image: createLine(), text: createLine() };
-  const lineOf = ({ kind }: Job) => (kind === "embed-text" ? lines.text : lines.image);
+  const lineOf = (job: Job) => lines[inputKindOf(job)];
   /** What a worker that takes both takes first. */
   let first: InputKind = "image";
 

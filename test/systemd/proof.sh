@@ -189,7 +189,7 @@ UNIT
   step "   the key is used" until_true 30 nvidia_is_ready
   step "   its user is ec2-user" test "$(stat -c %U "/proc/$(main_pid)")" == ec2-user
   # Folders of the machine that this script makes, seen through the process's own root.
-  step "   it sees nothing else of the home folders" test "$(ls -A "/proc/$(main_pid)/root$home" "/proc/$(main_pid)/root/home" | tr '\n' ' ')" == "/proc/$(main_pid)/root/home: ec2-user  /proc/$(main_pid)/root$home: demo "
+  step "   it sees nothing else of the home folders" test "$(ls -A "/proc/$(main_pid)/root$home" "/proc/$(main_pid)/root${home%/*}" | tr '\n' ' ')" == "/proc/$(main_pid)/root${home%/*}: ${home##*/}  /proc/$(main_pid)/root$home: demo "
   pid=$(main_pid)
   step "--install of the same unit changes nothing" imagesvc systemd --install --force --user ec2-user --working-directory "$folder"
   step "   and restarts nothing" test "$(main_pid)" == "$pid"
