@@ -139,28 +139,29 @@ export function createDownloads(options: DownloadsOptions): Downloads {
     }
   }
 
-  /** @param obtain gives the file, once it is written; not asked where the image is kept already. */
-  async function keep(
-    facts: ImageFacts,
-    size: () => Promise<number>,
-    obtain: () => Promise<WrittenFile>,
-  ): Promise<SavedFile> {
+  /** Gives an image its name, over whatever has it already: that is the same bytes, or was cut short. */
+  async function keepWritten(facts: ImageFacts, file: WrittenFile): Promise<SavedFile> {
     const saved = savedFile(facts);
-    const target = join(directory, saved.savedAs);
-    if ((await touch(target)) && (await hasSize(target, await size()))) {
-      // It may be a request's that is under way.
-      if (unsynced > 0) await storing(syncNames);
-      return saved;
-    }
-    const file = await obtain();
     try {
-      await storing(() => place(file.path, target));
+      await storing(() => place(file.path, join(directory, saved.savedAs)));
     } catch (error) {
       await file.discard();
       throw error;
     }
-    await file.close().catch(() => {});
+    // Nobody waits for that: it has its name.
+    file.close().catch(() => {});
     return saved;
+  }
+
+  async function keep(image: ImageBytes, facts: ImageFacts): Promise<SavedFile> {
+    const saved = savedFile(facts);
+    const target = join(directory, saved.savedAs);
+    if ((await touch(target)) && (await hasSize(target, await sizeOf(image)))) {
+      // It may be a request's that is under way.
+      if (unsynced > 0) await storing(syncNames);
+      return saved;
+    }
+    return await keepWritten(facts, await write(image));
   }
 
   return {
@@ -173,22 +174,18 @@ export function createDownloads(options: DownloadsOptions): Downloads {
         if (await isAbandoned(directory, name)) await rm(join(directory, name), { force: true });
       }
     },
-    keep: (image, facts) => {
-      const obtain = () => write(image);
-      return keep(facts, () => sizeOf(image), obtain);
-    },
+    keep,
     stage: (image) => {
       const own = image.kind === "memory" ? { ...image, bytes: image.bytes.slice() } : image;
       const writing = write(own);
       writing.catch(() => {});
       let isPlaced = false;
-      const obtain = async () => {
-        const file = await writing;
-        isPlaced = true;
-        return file;
-      };
       return {
-        keep: (facts) => keep(facts, () => sizeOf(own), obtain),
+        keep: async (facts) => {
+          const file = await writing;
+          isPlaced = true;
+          return await keepWritten(facts, file);
+        },
         discard: async () => {
           if (isPlaced) return;
           const file = await writing.catch(() => undefined);
