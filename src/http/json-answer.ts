@@ -2,24 +2,32 @@
 import { type JsonWithVectors, jsonBytes, type WithVectors } from "../vector/json-bytes.ts";
 import { encodeBody } from "./content-coding.ts";
 
+/** What Elysia has set so far for the answer. */
+interface AnswerSet {
+  headers: Readonly<Record<string, string | number>>;
+}
+
+/** What a route's handler has of the request that it answers. */
+export interface Answered {
+  /** Says whether it takes compressed answers. */
+  readonly request: Request;
+  readonly set: AnswerSet;
+}
+
 /**
  * Makes the answer 200. Elysia would take the vectors' bytes for an object, so it gets a whole response, which
  * it does not hold to the route's schema: the type does.
  *
  * @typeParam Answer the static type of the route's schema.
- * @param request the request that is answered: it says whether it takes compressed answers.
  */
 export async function jsonAnswer<Answer>(
-  request: Request,
+  { request, set }: Answered,
   answer: WithVectors<Answer> & JsonWithVectors,
 ): Promise<Response> {
   const { bytes, headers } = await encodeBody(request, jsonBytes(answer));
-  return new Response(bytes, { headers: { "content-type": "application/json", ...headers } });
-}
-
-/** What Elysia has set so far for the answer. */
-interface AnswerSet {
-  headers: Readonly<Record<string, string | number>>;
+  return new Response(bytes, {
+    headers: { ...takeHeaders(set), "content-type": "application/json", ...headers },
+  });
 }
 
 /**

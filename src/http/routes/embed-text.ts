@@ -20,7 +20,7 @@ const vectorsATurn = 32;
 export function embedTextRoutes({ textEmbedder, calls, readers, localModel }: TextRoutes) {
   return new Elysia({ normalize: false }).post(
     "/embed-text",
-    async ({ body, query, request }) => {
+    async ({ body, query, request, set }) => {
       const call = callOf(calls, request);
       const { text } = body;
       const asked = {
@@ -37,7 +37,7 @@ export function embedTextRoutes({ textEmbedder, calls, readers, localModel }: Te
       if (vector === undefined) throw new Error("a text has no vector");
       const answer = { status: "success" as const, model, dimensions: vector.length };
       return jsonAnswer<typeof embedTextAnswer.static>(
-        request,
+        { request, set },
         typeof text === "string"
           ? { ...answer, truncated: truncated.includes(true), vector }
           : { ...answer, truncated, vectors: await vectorTexts(embedded.vectors) },

@@ -110,7 +110,7 @@ export function embeddingsRoutes({ lookUp, calls, apiKeys, localModel }: LookUpR
 export function eachModelRoutes({ eachEmbedder, calls, readers }: EachRoutes) {
   return new Elysia({ normalize: false }).post(
     "/embeddings",
-    async ({ body, query, request }) => {
+    async ({ body, query, request, set }) => {
       const call = callOf(calls, request);
       const asked = {
         source: imageSourceOf(body),
@@ -127,13 +127,16 @@ export function eachModelRoutes({ eachEmbedder, calls, readers }: EachRoutes) {
       const made = results.flatMap(({ outcome }) => ("model" in outcome ? [outcome.model] : []));
       call.model = made.join(", ");
       tellCache(call, cache);
-      return jsonAnswer<typeof eachModelAnswer.static>(request, {
-        status: "success",
-        sha256,
-        ...(report && { report: toReportAnswer(report) }),
-        ...(thumbnail !== undefined && { thumbnail }),
-        results: results.map((one) => toResult(one, call.requestId)),
-      });
+      return jsonAnswer<typeof eachModelAnswer.static>(
+        { request, set },
+        {
+          status: "success",
+          sha256,
+          ...(report && { report: toReportAnswer(report) }),
+          ...(thumbnail !== undefined && { thumbnail }),
+          results: results.map((one) => toResult(one, call.requestId)),
+        },
+      );
     },
     {
       parse: readers.jsonWithImage(() => undefined),

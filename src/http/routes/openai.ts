@@ -30,7 +30,7 @@ export function openAiRoutes({ manyEmbedder, embedder, calls, readers }: OpenAiR
   return new Elysia({ normalize: false })
     .post(
       "/v1/embeddings",
-      async ({ body, request }) => {
+      async ({ body, request, set }) => {
         const call = callOf(calls, request);
         refuseDimensions(manyEmbedder, body.model, body.dimensions ?? undefined);
         const asked = {
@@ -52,19 +52,22 @@ export function openAiRoutes({ manyEmbedder, embedder, calls, readers }: OpenAiR
         tellCache(call, cacheStatusOf(call));
         const isBase64 = body.encoding_format === "base64";
         const embeddings = await formatted(outcomes, isBase64);
-        return jsonAnswer<typeof openAiEmbeddingsAnswer.static>(request, {
-          object: "list",
-          data: outcomes.map((outcome, index) => ({
-            object: "embedding" as const,
-            index,
-            embedding: embeddings[index] ?? new Float32Array(),
-            ...(outcome instanceof Problem && {
-              error: itemError(outcome, body.input[index]?.pointer ?? ""),
-            }),
-          })),
-          model,
-          usage: { prompt_tokens: tokens, total_tokens: tokens },
-        });
+        return jsonAnswer<typeof openAiEmbeddingsAnswer.static>(
+          { request, set },
+          {
+            object: "list",
+            data: outcomes.map((outcome, index) => ({
+              object: "embedding" as const,
+              index,
+              embedding: embeddings[index] ?? new Float32Array(),
+              ...(outcome instanceof Problem && {
+                error: itemError(outcome, body.input[index]?.pointer ?? ""),
+              }),
+            })),
+            model,
+            usage: { prompt_tokens: tokens, total_tokens: tokens },
+          },
+        );
       },
       {
         parse: readers.jsonWithInputs,

@@ -14,20 +14,23 @@ import { embeddingQuery, uploadAnswer, uploadUrlBody } from "../schemas.ts";
 export function uploadRoutes(deps: EmbeddingRoutes) {
   return new Elysia({ normalize: false }).post(
     "/upload",
-    async ({ body, query, request }) => {
+    async ({ body, query, request, set }) => {
       const source = { kind: "url", url: body.imageUrl } as const;
       const { vector, model, dimensions, thumbnail } = await embedFor(deps, request, query, {
         source,
         keep: false,
         defaultModel: deps.localModel,
       });
-      return jsonAnswer<typeof uploadAnswer.static>(request, {
-        message: "Image processed successfully",
-        model,
-        dimensions,
-        ...(thumbnail !== undefined && { thumbnail }),
-        embedding: vector,
-      });
+      return jsonAnswer<typeof uploadAnswer.static>(
+        { request, set },
+        {
+          message: "Image processed successfully",
+          model,
+          dimensions,
+          ...(thumbnail !== undefined && { thumbnail }),
+          embedding: vector,
+        },
+      );
     },
     {
       parse: deps.readers.form(modelCheck(deps.embedder, deps.localModel)),

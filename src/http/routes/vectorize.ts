@@ -30,11 +30,11 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
   return new Elysia({ normalize: false })
     .post(
       "/vectorize-image",
-      async ({ body, query, request }) => {
+      async ({ body, query, request, set }) => {
         const source = { kind: "url", url: body.image_url } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
         return jsonAnswer<typeof vectorizeUrlAnswer.static>(
-          request,
+          { request, set },
           keysOf(embedded, { source_url: body.image_url }),
         );
       },
@@ -55,13 +55,16 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
     )
     .post(
       "/vectorize-image-base64",
-      async ({ body, query, request }) => {
+      async ({ body, query, request, set }) => {
         const source = { kind: "memory", bytes: new Uint8Array(body.image_base64) } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
         const { filename } = body;
         const named =
           typeof filename !== "string" ? {} : { original_filename: echoedFilename(filename) };
-        return jsonAnswer<typeof vectorizeBase64Answer.static>(request, keysOf(embedded, named));
+        return jsonAnswer<typeof vectorizeBase64Answer.static>(
+          { request, set },
+          keysOf(embedded, named),
+        );
       },
       {
         parse: deps.readers.jsonWithImage(check),
@@ -80,12 +83,12 @@ export function vectorizeRoutes(deps: EmbeddingRoutes) {
     )
     .post(
       "/vectorize-image-upload",
-      async ({ body, query, request }) => {
+      async ({ body, query, request, set }) => {
         const source = { kind: "upload", part: body.file } as const;
         const embedded = await embedFor(deps, request, query, { ...keeping, source });
         const original_filename = echoedFilename(body.file.originalFilename);
         const keys = keysOf(embedded, { original_filename });
-        return jsonAnswer<typeof vectorizeUploadAnswer.static>(request, keys);
+        return jsonAnswer<typeof vectorizeUploadAnswer.static>({ request, set }, keys);
       },
       {
         parse: deps.readers.upload(check),
