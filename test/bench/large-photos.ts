@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { startChild } from "./child.ts";
-import { clientCount, type Observed, stageMedians, startLoad } from "./load.ts";
+import { clientCount, type Observed, stageMedians, startLoad, warmUp } from "./load.ts";
 import { createPhotos } from "./photo.ts";
 import type { PixelsAnswer, PixelsQuestion } from "./pixels-child.ts";
 import { referenceShapes, startReference } from "./reference.ts";
@@ -33,6 +33,7 @@ export async function* largePhotos(): AsyncGenerator<string> {
     await using service = await startService("synthetic");
     const alone: { decodeMs: number; preprocessMs: number; inferenceMs: number }[] = [];
     const served: Observed[] = [];
+    await warmUp(service, nextPhoto);
     for (let round = 0; round < rounds; round += 1) {
       const speeds = [];
       for (const reference of [one, many]) {

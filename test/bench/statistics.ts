@@ -48,3 +48,24 @@ export function ratios(over: readonly number[], under: readonly number[]): reado
     return other === undefined ? [] : [value / other];
   });
 }
+
+/** Ends that lie closer together are of one batch. */
+const lumpGapMs = 10;
+
+/**
+ * Ends a second of what ends in lumps, as answers do that share a batch: counted from the end of the first lump to the
+ * end of the last but one, so that lumps are in it whole, however the time was cut off.
+ *
+ * @param endedAt ms, ascending.
+ * @returns undefined where there are fewer than three lumps.
+ */
+export function lumpRate(endedAt: readonly number[]): number | undefined {
+  const lasts = endedAt.flatMap((at, index) => {
+    const next = endedAt[index + 1];
+    return next === undefined || next - at > lumpGapMs ? [index] : [];
+  });
+  const [first, last] = [lasts[0], lasts.at(-2)];
+  if (first === undefined || last === undefined || lasts.length < 3) return undefined;
+  const [from, to] = [endedAt[first], endedAt[last]];
+  return from === undefined || to === undefined ? undefined : ((last - first) * 1000) / (to - from);
+}

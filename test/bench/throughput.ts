@@ -1,4 +1,4 @@
-import { clientCount, type Observed, stageMedians, startLoad } from "./load.ts";
+import { clientCount, type Observed, stageMedians, startLoad, warmUp } from "./load.ts";
 import { createPhotos, photoSize } from "./photo.ts";
 import { referenceShapes, type Speed, startReference } from "./reference.ts";
 import { findingRow, findingsHead } from "./report.ts";
@@ -22,6 +22,7 @@ export async function* throughput(): AsyncGenerator<string> {
   const references = [one, many].map((reference) => ({ reference, speeds: [] as Speed[] }));
   const plainSpeeds: Speed[] = [];
   const served: Observed[] = [];
+  await warmUp(service, nextPhoto);
   for (let round = 0; round < rounds; round += 1) {
     for (const { reference, speeds } of references) {
       speeds.push(await reference.observe(batch, referenceMs));

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { median, percentile, withRange, withTail } from "../bench/statistics.ts";
+import { lumpRate, median, percentile, withRange, withTail } from "../bench/statistics.ts";
 
 const numbers = fc.array(fc.integer({ min: -1000, max: 1000 }), { minLength: 1 });
 
@@ -39,4 +39,24 @@ test("a summary shows the middle, the range and the tail", () => {
 test("nothing measured is an error, not a zero", () => {
   expect(() => median([])).toThrow(RangeError);
   expect(() => percentile([], 50)).toThrow(RangeError);
+});
+
+test("what ends in lumps has the same rate wherever the time is cut off", () => {
+  // Every 150 ms a batch of 8, whose answers go out 1 ms apart.
+  const all = Array.from({ length: 400 }, (_, index) => (index >> 3) * 150 + (index & 7));
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 1500 }),
+      fc.integer({ min: 600, max: 4000 }),
+      (from, ms) => {
+        const seen = all.filter((at) => at >= from && at < from + ms);
+        expect(lumpRate(seen)).toBeCloseTo(8000 / 150, 6);
+      },
+    ),
+  );
+});
+
+test("too few lumps have no rate", () => {
+  expect(lumpRate([])).toBeUndefined();
+  expect(lumpRate([0, 1, 2, 150, 151])).toBeUndefined();
 });
