@@ -5,10 +5,8 @@
  * worker that takes both. An image that comes to idle workers goes to the one that can infer it on all cores.
  */
 import { Problem } from "../errors.ts";
-import type { Observer } from "../observer.ts";
 import type { Demand } from "./backend.ts";
 import { createBatchShares } from "./batch-shares.ts";
-import { inTime } from "./deadline.ts";
 import { createForecast } from "./forecast.ts";
 import {
   createJobQueue,
@@ -21,29 +19,25 @@ import {
   type TextTerms,
   withTerms,
 } from "./job.ts";
-import type { Worker } from "./pool.ts";
 import type {
   ClipModelFile,
-  DecodeOptions,
   EmbedOutcome,
   ModelToWrite,
   PreparedOutcome,
   TextOutcome,
   WrittenModel,
 } from "./protocol.ts";
-import { createSeat, type Seat, type SeatOptions } from "./seat.ts";
+import { createJobRunner, type JobRunnerOptions } from "./run-jobs.ts";
+import type { Seat } from "./seat.ts";
+import { createSeats, type SeatsOptions } from "./seats.ts";
 
-export interface BatcherOptions extends Omit<SeatOptions, "worker" | "cores" | "onChange"> {
-  readonly workers: readonly Worker[];
-  readonly decode: DecodeOptions;
+export interface BatcherOptions
+  extends Omit<SeatsOptions, "onChange">,
+    Pick<JobRunnerOptions, "decode" | "observer"> {
   /** Images that one inference takes at most. */
   readonly maxBatch: number;
   /** Texts that one task brings at most. */
   readonly maxTextBatch: number;
-  /** ms; writing a model that takes longer hangs. */
-  readonly writeModelTimeoutMs: number;
-  /** Takes note of every task. */
-  readonly observer?: Pick<Observer, "batchRun"> | undefined;
 }
 
 /** An outcome and the ms that its job waited for a worker. */
@@ -97,67 +91,37 @@ export interface Batcher {
   close(): Promise<void>;
 }
 
-/** How much longer than the inference a task takes at most, its way to the thread and back included: more is loading. */
-const maxDetour = 2;
-
-/** What a task with such jobs is called by whoever counts them. */
-const batchKinds = { embed: "image", "embed-text": "text", prepare: "prepare" } as const;
-
 /** Makes the queue and puts the workers behind it. */
 export function createBatcher(options: BatcherOptions): Batcher {
-  const { workers, decode } = options;
-  const seats = createSeats(options, dispatch);
+  const seats = createSeats({ ...options, onChange: () => dispatch() });
   const maxBatch = { image: options.maxBatch, text: options.maxTextBatch };
   const queue = createJobQueue();
   const drained = Promise.withResolvers<void>();
   let textWorkers = 1;
-  const counts = { workers: Math.max(1, workers.length), textWorkers: () => textWorkers };
+  const counts = { workers: Math.max(1, options.workers.length), textWorkers: () => textWorkers };
   const forecast = createForecast({ queue, maxBatch, ...counts });
-  const here = () => seats.filter((seat) => !seat.isLost());
-  const shares = createBatchShares({
-    queue,
-    maxBatch,
-    workers: () => here().length,
-    onOver: () => dispatch(),
-  });
+  const workers = () => seats.here().length;
+  const shares = createBatchShares({ queue, maxBatch, workers, onOver: () => dispatch() });
+  const run = createJobRunner({ ...options, forecast, shares, putBack: queue.add });
   let closed = false;
 
   /** Most inputs of each kind that a free worker takes. */
   function mostFor(seat: Seat): Readonly<Record<InputKind, number>> {
     if (!seat.isWarm()) return { image: 0, text: 0 };
-    const takers = here().slice(0, textWorkers);
+    const takers = seats.here().slice(0, textWorkers);
     const text = takers.includes(seat) ? takers.length : 0;
-    return shares.most({ text, areBusy: !closed && !areIdle(seats) });
+    return shares.most({ text, areBusy: !closed && !seats.areIdle() });
   }
 
   function dispatch(isAlone = false): void {
-    for (const seat of seats.filter((one) => one.isFree())) {
+    for (const seat of seats.free()) {
       const jobs = queue.take(mostFor(seat));
-      const terms = { decode, isAlone: isAlone && seat.isWide() };
+      const onAll = isAlone && seat.isWide();
       const onLost = () => refuse(jobs);
-      if (jobs.length > 0) seat.occupy((worker) => runJobs(worker, jobs, terms), onLost);
+      if (jobs.length > 0) seat.occupy((worker) => run(worker, jobs, onAll), onLost);
     }
-    if (seats.length > 0 && seats.every((seat) => seat.isLost())) refuse(queue.clear());
-    if (closed && queue.size() === 0 && areIdle(seats)) drained.resolve();
-  }
-
-  async function runJobs(worker: Worker, jobs: readonly Job[], terms: TaskTerms): Promise<void> {
-    for (const job of jobs) job.started();
-    const { kind: first } = jobs[0] ?? { kind: "embed" };
-    const kind = inputKindOf({ kind: first });
-    const end = forecast.begin(kind, jobs.length);
-    const answered = first === "prepare" ? undefined : shares.began(kind, jobs.length);
-    let tookMs: number | undefined;
-    try {
-      tookMs = await runTask(worker, jobs, terms, queue.add);
-    } catch (error) {
-      for (const job of jobs) job.settle(asError(error));
-      throw error;
-    } finally {
-      end(tookMs);
-      answered?.();
-      options.observer?.batchRun(batchKinds[first], jobs.length);
-    }
+    if (seats.areLost()) refuse(queue.clear());
+    if (closed && queue.size() === 0 && seats.areIdle()) drained.resolve();
   }
 
   async function enqueue<Outcome>(terms: Terms, toJob: ToJob<Outcome>): Promise<Queued<Outcome>> {
@@ -170,7 +134,7 @@ export function createBatcher(options: BatcherOptions): Batcher {
         startedAt = performance.now();
       });
       // Whoever waited for a worker has company: then each worker on its share of the cores gets more done.
-      const isAlone = queue.size() === 0 && areIdle(seats);
+      const isAlone = queue.size() === 0 && seats.areIdle();
       queue.add(job);
       shares.came(inputKindOf(job));
       dispatch(isAlone);
@@ -192,61 +156,24 @@ export function createBatcher(options: BatcherOptions): Batcher {
       enqueue(terms, prepareJob(terms, maxBase64Chars, maxSide)),
     writeModel: async (model) => {
       if (closed) throw stopping();
-      return await writeModel(seats, model, options.writeModelTimeoutMs);
+      return await seats.writeModel(model);
     },
     warmUp: async (model) => {
       if (closed) throw stopping();
-      await Promise.all(seats.map((seat) => seat.warmUp(model)));
-      if (model?.wideThreads !== undefined) seats[0]?.widen();
+      return await seats.warmUp(model);
     },
-    checkWorkers: () => {
-      for (const seat of seats) seat.check();
-    },
+    checkWorkers: seats.check,
     waiting: () => queue.size(),
-    workers: () => ({
-      total: here().length,
-      busy: here().filter((seat) => !seat.isFree()).length,
-    }),
+    workers: seats.count,
     expectedWaitMs: forecast.waitMs,
     refusal: forecast.refusal,
     close: async () => {
       closed = true;
       dispatch();
       await drained.promise;
-      await Promise.all(seats.map((seat) => seat.close()));
+      await seats.close();
     },
   };
-}
-
-/** Seats the workers, who share the cores. */
-function createSeats(options: BatcherOptions, onChange: () => void): readonly Seat[] {
-  const cores = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  return options.workers.map((worker) => createSeat({ ...options, worker, cores, onChange }));
-}
-
-/** Whether no worker is at anything that will end. */
-function areIdle(seats: readonly Seat[]): boolean {
-  return seats.every((seat) => seat.isFree() || seat.isLost());
-}
-
-async function writeModel(
-  [seat, ...others]: readonly Seat[],
-  model: ModelToWrite,
-  timeoutMs: number,
-): Promise<WrittenModel> {
-  // Their threads start meanwhile: then nobody waits for that when the model is loaded.
-  for (const other of others) other.check();
-  if (seat === undefined) throw new Error("there is no worker");
-  return await seat.errand((worker) => {
-    const written = worker.run({ kind: "write-model", model });
-    return inTime(written, timeoutMs, "writing the model took too long");
-  });
-}
-
-/** What a task with images is told beside them. */
-interface TaskTerms {
-  readonly decode: DecodeOptions;
-  readonly isAlone: boolean;
 }
 
 /** Makes the job of somebody who waits for its outcome. */
@@ -271,78 +198,9 @@ function prepareJob(
   return (settle, started) => ({ kind: "prepare", ...rest, settle, started });
 }
 
-/**
- * Runs jobs that share one task, and settles each with its own outcome.
- *
- * @param putBack takes a job that the task had no time to begin.
- * @returns ms that each took; undefined where nothing was inferred.
- */
-async function runTask(
-  worker: Worker,
-  jobs: readonly Job[],
-  { decode, isAlone }: TaskTerms,
-  putBack: (job: Job) => void,
-): Promise<number | undefined> {
-  const [first] = jobs;
-  const startedAt = performance.now();
-  if (first?.kind === "embed-text") {
-    const same = jobs.filter((job) => job.kind === "embed-text");
-    const texts = same.map((job) => job.text);
-    const answer = await worker.run({ kind: "embed-texts", model: first.model, texts });
-    if ("problem" in answer) {
-      const { code, detail, cause } = answer.problem;
-      for (const job of same) job.settle(new Problem(code, detail, { cause }));
-      return undefined;
-    }
-    settleEach(same, answer);
-    // By the clock here, as images; but the first texts also wait until their tower is loaded.
-    const inferMs = answer[0]?.inferMs ?? 0;
-    const tookMs = Math.min(performance.now() - startedAt, maxDetour * inferMs);
-    return Math.max(inferMs, tookMs) / texts.length;
-  }
-  const transfer = jobs.flatMap((job) =>
-    "image" in job && job.image.kind === "memory" ? [job.image.bytes.buffer] : [],
-  );
-  if (first?.kind === "prepare") {
-    const { image, maxBase64Chars, maxSide, also: { isReported = false } = {} } = first;
-    const task = { kind: "prepare-upstream", image, decode, maxBase64Chars, maxSide } as const;
-    first.settle(await worker.run({ ...task, ...(isReported && { isReported }) }, transfer));
-  } else {
-    const embeds = jobs.filter((job) => job.kind === "embed");
-    const images = embeds.map((job) => job.image);
-    const also = embeds.map((job) => job.also);
-    const isPlain = also.every((one) => one === undefined);
-    const plain = { kind: "embed-images", images, decode, isAlone } as const;
-    const task = isPlain ? plain : { ...plain, also };
-    const outcomes = await worker.run(task, transfer);
-    settleEach(
-      embeds.map((job, index) => {
-        const { notStarted, bytes } = outcomes[index] ?? {};
-        const image = bytes === undefined ? job.image : ({ kind: "memory", bytes } as const);
-        return notStarted ? { settle: () => putBack({ ...job, image }) } : job;
-      }),
-      outcomes,
-    );
-  }
-  return (performance.now() - startedAt) / jobs.length;
-}
-
-function settleEach<Outcome>(
-  jobs: readonly { readonly settle: Settle<Outcome> }[],
-  outcomes: readonly Outcome[],
-): void {
-  jobs.forEach((job, index) => {
-    job.settle(outcomes[index] ?? new Error("a worker answered too few outcomes"));
-  });
-}
-
 /** No worker is left for them, and another instance can take them. */
 function refuse(jobs: readonly Job[]): void {
   for (const job of jobs) job.settle(stopping());
-}
-
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
 }
 
 function stopping(): Problem {

@@ -66,13 +66,6 @@ export function createClip(options: ClipOptions): ClipBackend {
     throw error;
   }
 
-  /** Weights that are not packed are not shared: a second session would hold a copy of its own. */
-  function modelFileOf({ imageTower, packed }: WrittenFiles): ClipModelFile {
-    const wideThreads = packed === undefined ? undefined : options.wideThreads;
-    const packedImageTower = packed?.imageTower;
-    return { imageTower, packedImageTower, dimensions, ...input, threads, wideThreads };
-  }
-
   async function load(terms: LoadTerms): Promise<void> {
     if (state.current().kind === "ready") return;
     const startedAt = performance.now();
@@ -86,7 +79,7 @@ export function createClip(options: ClipOptions): ClipBackend {
       const packedTextTower = packed?.textTower;
       const skipsPadding = model.from.kind !== "onnx";
       textModel = { textTower, packedTextTower, skipsPadding, dimensions, threads };
-      await batcher.warmUp(modelFileOf(files));
+      await batcher.warmUp(modelFileOf(files, options));
       fingerprint = fingerprintOf(exactId, input, model);
       state.set({ kind: "ready" });
       log.info("model ready", { model: exactId, ms: Math.round(performance.now() - startedAt) });
@@ -129,6 +122,15 @@ export function createClip(options: ClipOptions): ClipBackend {
       return { model: textId, vector, truncated, tokens, timings: { queue: queueMs, infer } };
     },
   };
+}
+
+/** Weights that are not packed are not shared: a second session would hold a copy of its own. */
+function modelFileOf(
+  { imageTower, packed }: WrittenFiles,
+  { dimensions, input, threadsPerWorker: threads, wideThreads }: ClipOptions,
+): ClipModelFile {
+  const own = { imageTower, dimensions, ...input, threads };
+  return packed ? { ...own, packedImageTower: packed.imageTower, wideThreads } : own;
 }
 
 /** To be raised whenever the same image gives other pixels: a decoder or the resampler was changed. */

@@ -55,12 +55,8 @@ function textsOf(task: Task): readonly string[] {
 
 /** A service over one worker, with a model of texts alone. */
 async function startOver(worker: ReturnType<typeof createFakeWorker>) {
-  const log = createLog({
-    level: "error",
-    format: "json",
-    write: () => {},
-    now: () => new Date(0),
-  });
+  const [write, now] = [() => {}, () => new Date(0)];
+  const log = createLog({ level: "error", format: "json", write, now });
   const batcher = createBatcher({
     workers: [worker],
     decode: { maxPixels: 1, orientation: "apply" },

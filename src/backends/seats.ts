@@ -1,0 +1,79 @@
+/** All workers' seats: who is free, who is lost, and what is asked of all of them. */
+import { inTime } from "./deadline.ts";
+import type { Worker } from "./pool.ts";
+import type { ClipModelFile, ModelToWrite, WrittenModel } from "./protocol.ts";
+import { createSeat, type Seat, type SeatOptions } from "./seat.ts";
+
+export interface SeatsOptions extends Omit<SeatOptions, "worker" | "cores"> {
+  readonly workers: readonly Worker[];
+  /** ms; writing a model that takes longer hangs. */
+  readonly writeModelTimeoutMs: number;
+}
+
+export interface Seats {
+  /** Those that can take work now. */
+  free(): readonly Seat[];
+  /** Those whose threads do not hang. */
+  here(): readonly Seat[];
+  /** How many of these there are, and how many of them are at something. */
+  count(): { readonly total: number; readonly busy: number };
+  /** Whether no worker is at anything that will end. */
+  areIdle(): boolean;
+  /** Whether there were some, and none is left. */
+  areLost(): boolean;
+  /**
+   * Sees to it that both towers of a model are there, on one worker.
+   *
+   * @throws Error if the thread dies; DeadlineError when it takes too long, and the worker is then lost.
+   */
+  writeModel(model: ModelToWrite): Promise<WrittenModel>;
+  /**
+   * Loads the model, if there is one, into every worker. The session of all cores, where the model is to have
+   * one, is opened after that, by the first of them, and nobody waits for it.
+   *
+   * @throws as {@link Seat.warmUp} does.
+   */
+  warmUp(model: ClipModelFile | undefined): Promise<void>;
+  /** Asks every idle worker for a sign of life. */
+  check(): void;
+  /** Ends the threads of those that do not hang; all must be free. */
+  close(): Promise<void>;
+}
+
+/** Seats the workers, who share the cores. */
+export function createSeats(options: SeatsOptions): Seats {
+  const cores = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+  const seats = options.workers.map((worker) => createSeat({ ...options, worker, cores }));
+  const here = () => seats.filter((seat) => !seat.isLost());
+  const check = () => {
+    for (const seat of seats) seat.check();
+  };
+  return {
+    free: () => seats.filter((seat) => seat.isFree()),
+    here,
+    count: () => ({
+      total: here().length,
+      busy: here().filter((seat) => !seat.isFree()).length,
+    }),
+    areIdle: () => here().every((seat) => seat.isFree()),
+    areLost: () => seats.length > 0 && here().length === 0,
+    writeModel: async (model) => {
+      const [first, ...others] = seats;
+      // Their threads start meanwhile: then nobody waits for that when the model is loaded.
+      for (const other of others) other.check();
+      if (first === undefined) throw new Error("there is no worker");
+      return await first.errand((worker) => {
+        const written = worker.run({ kind: "write-model", model });
+        return inTime(written, options.writeModelTimeoutMs, "writing the model took too long");
+      });
+    },
+    warmUp: async (model) => {
+      await Promise.all(seats.map((seat) => seat.warmUp(model)));
+      if (model?.wideThreads !== undefined) seats[0]?.widen();
+    },
+    check,
+    close: async () => {
+      await Promise.all(seats.map((seat) => seat.close()));
+    },
+  };
+}
