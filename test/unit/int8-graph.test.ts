@@ -7,11 +7,14 @@ import type { Int8Arithmetic } from "../../src/models/onnx/arithmetic.ts";
 import { maxWeightCode } from "../../src/models/onnx/arithmetic.ts";
 import { placeWeights } from "../../src/models/onnx/external-data.ts";
 import { createGraphBuilder, type Graph } from "../../src/models/onnx/graph.ts";
+import { imageTower } from "../../src/models/onnx/image-tower.ts";
 import { INT8_OPSET, int8Linear } from "../../src/models/onnx/int8-linear.ts";
-import type { LinearLayer } from "../../src/models/onnx/linear.ts";
+import { float32Linear, type LinearLayer } from "../../src/models/onnx/linear.ts";
 import { encodeModel } from "../../src/models/onnx/model-proto.ts";
+import { layerNorm, layerNorms, rootMeanSquareNorms } from "../../src/models/onnx/norms.ts";
 import { int8PatchEmbedding } from "../../src/models/onnx/pixel-codes.ts";
 import { quantizeWeight } from "../../src/models/onnx/quantized-weight.ts";
+import { encode } from "../../src/models/onnx/transformer.ts";
 import { int8FilesOf } from "../../src/models/prepared.ts";
 import { cosineSimilarity } from "../../src/vector/similarity.ts";
 import { loadOnnxruntime, openSession } from "../../workers/onnxruntime.ts";
@@ -182,6 +185,46 @@ test("their product with the patch embedding's weight is that of the normalised 
   );
   const got = await runGraph(graph.finish(), pixels, [1, 3, 4, 4]);
   expect(relativeDifference(got, expected)).toBeLessThan(1e-5);
+});
+
+test("norms without a mean and a bias give what layer norms give, once the weights around them are made for it", async () => {
+  const { width, heads } = tinyClip.vision;
+  const tokens = 5;
+  // The rows' mean is far from 0, so that it shows where it is not taken away.
+  const rows = tinyTensors.read("rows", [2 * tokens, width]).map((value) => value + 3);
+  const encoded = async (norms: typeof layerNorms) => {
+    const graph = createGraphBuilder("encoder", INT8_OPSET);
+    const x = graph.input({ name: "x", type: "float32", shape: ["rows", width] });
+    const linear = float32Linear(graph);
+    const pooled = encode(graph, x, {
+      prefix: "vision_model.encoder",
+      architecture: tinyClip.vision,
+      norms: norms(graph, width),
+      all: { headShape: graph.integers(tokens, -1, heads, width / heads), linear },
+      pooled: { headShape: graph.integers(1, -1, heads, width / heads), linear },
+      pool: (all) =>
+        graph.node("Gather", [
+          graph.node("Reshape", [all, graph.integers(tokens, -1, width)]),
+          graph.constant(BigInt64Array.of(0n), []),
+        ]),
+    });
+    const last = layerNorm(graph, pooled, "vision_model.post_layernorm", width);
+    graph.node("Identity", [last], {}, "y");
+    graph.output({ name: "y", type: "float32", shape: ["batch", width] });
+    return await runGraph(graph.finish(), rows, [2 * tokens, width]);
+  };
+  const expected = await encoded(layerNorms);
+  expect(relativeDifference(await encoded(rootMeanSquareNorms), expected)).toBeLessThan(1e-5);
+});
+
+test("only the first norm and the last, which are of no layer, take a mean", () => {
+  const { nodes } = imageTower(tinyClip, "int8");
+  const norms = nodes.map((node) => node.operator).filter((name) => /LayerNorm/.test(name));
+  const ofLayers = Array.from(
+    { length: 2 * tinyClip.vision.layers },
+    () => "SimplifiedLayerNormalization",
+  );
+  expect(norms).toEqual(["LayerNormalization", ...ofLayers, "LayerNormalization"]);
 });
 
 /** A picture as if prepared: float32, [3, side, side]. */

@@ -3,8 +3,9 @@ import type { Arithmetic } from "./arithmetic.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "./graph.ts";
 import { INT8_OPSET, int8Linear } from "./int8-linear.ts";
 import { float32Linear, type Linear } from "./linear.ts";
+import { layerNorm, layerNorms, rootMeanSquareNorms } from "./norms.ts";
 import { int8PatchEmbedding, type PatchEmbedding } from "./pixel-codes.ts";
-import { encode, layerNorm } from "./transformer.ts";
+import { encode } from "./transformer.ts";
 
 /**
  * The graph of transformers' `CLIPVisionModelWithProjection`: `pixel_values` float32
@@ -50,6 +51,7 @@ export function imageTower(
   const pooled = encode(graph, graph.node("Reshape", [normed, graph.integers(-1, width)]), {
     prefix: "vision_model.encoder",
     architecture: vision,
+    norms: arithmetic === "fp32" ? layerNorms(graph, width) : rootMeanSquareNorms(graph, width),
     all: { headShape: graph.integers(tokens, -1, heads, width / heads), linear },
     pooled: {
       headShape: graph.integers(1, -1, heads, width / heads),
