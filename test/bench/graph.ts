@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { normalizedLevels, rgbToPixelValues } from "../../src/image/tensor.ts";
 import { catalog } from "../../src/models/catalog.ts";
 import type { Graph } from "../../src/models/onnx/graph.ts";
 import { imageTower } from "../../src/models/onnx/image-tower.ts";
@@ -11,7 +12,7 @@ import { plainImageTower } from "./plain-graph.ts";
 import { withRange } from "./statistics.ts";
 import { writeGraph } from "./write-graph.ts";
 
-const { architecture } = catalog["clip-ViT-B-32"];
+const { architecture, preprocessing } = catalog["clip-ViT-B-32"];
 const { side } = architecture.vision;
 const values = 3 * side * side;
 const rounds = 5;
@@ -56,9 +57,15 @@ export async function* graph(): AsyncGenerator<string> {
 }
 
 async function* compare(paths: readonly (readonly [string, string])[], threads: number) {
-  const pictures = Float32Array.from({ length: batchSize * values }, (_, index) =>
-    Math.sin(index * 0.37 + index ** 2 * 1e-7),
+  // What is embedded was bytes before it was normalised, which int8 graphs rely on.
+  const rgb = Uint8Array.from({ length: batchSize * values }, (_, index) =>
+    Math.round(127.5 + 127.5 * Math.sin(index * 0.37 + index ** 2 * 1e-7)),
   );
+  const pictures = new Float32Array(rgb.length);
+  const levels = normalizedLevels(preprocessing);
+  for (let start = 0; start < rgb.length; start += values) {
+    rgbToPixelValues(rgb.subarray(start, start + values), levels, pictures, start);
+  }
   const one = pictures.slice(0, values);
   const contenders: Contender[] = [];
   for (const [name, path] of paths) {

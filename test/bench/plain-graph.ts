@@ -3,7 +3,7 @@ import type { ClipArchitecture } from "../../src/models/onnx/architecture.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "../../src/models/onnx/graph.ts";
 import { INT8_OPSET, int8Linear } from "../../src/models/onnx/int8-linear.ts";
 import type { Linear } from "../../src/models/onnx/linear.ts";
-import { layerNorm } from "../../src/models/onnx/transformer.ts";
+import { layerNorm } from "../../src/models/onnx/norms.ts";
 
 /** A convolution, every token through every layer, and a transposition for each of queries, keys, values and results. */
 export function plainImageTower(

@@ -4,6 +4,7 @@ import { catalog, knownSource, type ModelDescription } from "../../src/models/ca
 import type { ClipArchitecture } from "../../src/models/onnx/architecture.ts";
 import { imageTower } from "../../src/models/onnx/image-tower.ts";
 import { encodeModel } from "../../src/models/onnx/model-proto.ts";
+import { clipNormalization } from "../../src/models/onnx/pixel-codes.ts";
 import { elementCount } from "../../src/models/onnx/tensor-source.ts";
 import { textTower } from "../../src/models/onnx/text-tower.ts";
 
@@ -103,6 +104,13 @@ function graphsOf(architecture: ClipArchitecture): string {
 test("the int8 image tower's graph is the one of its version: if it must change, raise `INT8_VERSION` too", () => {
   const tower = imageTower(catalog["clip-ViT-B-32"].architecture, "int8");
   expect(createHash("sha256").update(encodeModel(tower, "data")).digest("hex")).toBe(
-    "640bac8027ef3f33cfdf05f2600d9964c4bb4b41cf2f53e9fa9bc2d5084dd30c",
+    "a89710afcac9cc44a83159fc0d0c83f6716e833d58eec5bbe045cfae93034953",
   );
+});
+
+test("every model's pixels are normalised by the numbers by which int8 graphs take them back", () => {
+  const { mean, std } = clipNormalization;
+  for (const [, { preprocessing }] of models) {
+    expect(preprocessing).toMatchObject({ mean: [...mean], std: [...std] });
+  }
 });

@@ -2,14 +2,19 @@
 import { describe, expect, test } from "bun:test";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { normalizedLevels, rgbToPixelValues } from "../../src/image/tensor.ts";
 import type { Int8Arithmetic } from "../../src/models/onnx/arithmetic.ts";
 import { maxWeightCode } from "../../src/models/onnx/arithmetic.ts";
 import { placeWeights } from "../../src/models/onnx/external-data.ts";
-import { createGraphBuilder } from "../../src/models/onnx/graph.ts";
+import { createGraphBuilder, type Graph } from "../../src/models/onnx/graph.ts";
+import { imageTower } from "../../src/models/onnx/image-tower.ts";
 import { INT8_OPSET, int8Linear } from "../../src/models/onnx/int8-linear.ts";
-import type { LinearLayer } from "../../src/models/onnx/linear.ts";
+import { float32Linear, type LinearLayer } from "../../src/models/onnx/linear.ts";
 import { encodeModel } from "../../src/models/onnx/model-proto.ts";
+import { layerNorm, layerNorms, rootMeanSquareNorms } from "../../src/models/onnx/norms.ts";
+import { int8PatchEmbedding } from "../../src/models/onnx/pixel-codes.ts";
 import { quantizeWeight } from "../../src/models/onnx/quantized-weight.ts";
+import { encode } from "../../src/models/onnx/transformer.ts";
 import { int8FilesOf } from "../../src/models/prepared.ts";
 import { cosineSimilarity } from "../../src/vector/similarity.ts";
 import { loadOnnxruntime, openSession } from "../../workers/onnxruntime.ts";
@@ -17,7 +22,7 @@ import { createSession } from "../../workers/session.ts";
 import { writeModel } from "../../workers/write-model.ts";
 import { relativeDifference } from "../support/difference.ts";
 import { plainImageEmbedding } from "../support/plain-clip.ts";
-import { temporaryFolder, tinyClip, tinyTensors } from "../support/tiny-clip.ts";
+import { clipInput, temporaryFolder, tinyClip, tinyTensors } from "../support/tiny-clip.ts";
 
 const arithmetics = ["int8", "int8-7bit"] as const;
 const inputs = 20;
@@ -58,12 +63,16 @@ function plainInt8(rows: Float32Array, layer: LinearLayer, arithmetic: Int8Arith
 
 /** Runs one layer in onnxruntime. */
 async function run(rows: Float32Array, layer: LinearLayer, arithmetic: Int8Arithmetic) {
-  await using folder = await temporaryFolder();
   const graph = createGraphBuilder("layer", INT8_OPSET);
   const x = graph.input({ name: "x", type: "float32", shape: ["rows", inputs] });
   int8Linear(graph, arithmetic)(x, layer, "y");
   graph.output({ name: "y", type: "float32", shape: ["rows", outputs] });
-  const model = graph.finish();
+  return await runGraph(graph.finish(), rows, [rows.length / inputs, inputs]);
+}
+
+/** Runs a graph of one input `x` and one output `y`. */
+async function runGraph(model: Graph, x: Float32Array, shape: readonly number[]) {
+  await using folder = await temporaryFolder();
   const path = join(folder.path, "layer.onnx");
   const { placed, totalBytes } = placeWeights(model);
   const data = new Uint8Array(totalBytes);
@@ -75,8 +84,7 @@ async function run(rows: Float32Array, layer: LinearLayer, arithmetic: Int8Arith
   await writeFile(path, encodeModel(model, "layer.onnx.data"));
   const { Tensor } = await loadOnnxruntime();
   const session = await openSession(path, 1, {});
-  const shape = [rows.length / inputs, inputs];
-  const { y } = await session.run({ x: new Tensor("float32", rows, shape) });
+  const { y } = await session.run({ x: new Tensor("float32", x, shape) });
   const values = Array.from(y?.data ?? [], Number);
   await session.release();
   return values;
@@ -145,10 +153,92 @@ test("7 and 8 bits are different towers, as the weights are", async () => {
   expect(Array.from(vectors[0])).not.toEqual(Array.from(vectors[1]));
 });
 
-/** Pixels as if prepared: float32, [3, side, side]. */
+test("a picture's samples, whichever they are, are what its patches are multiplied as: nothing is lost", async () => {
+  const side = 16;
+  const rgb = Uint8Array.from({ length: 3 * side ** 2 }, (_, index) => Math.floor(index / 3));
+  const graph = createGraphBuilder("samples", INT8_OPSET);
+  const x = graph.input({ name: "x", type: "float32", shape: ["batch", 3, side, side] });
+  const { source } = int8PatchEmbedding(graph, x, "int8");
+  graph.node("Identity", [source], {}, "y");
+  graph.output({ name: "y", type: "uint8", shape: ["batch", 3, side, side] });
+  const samples = Array.from({ length: side ** 2 }, (_, index) => index);
+  const got = await runGraph(graph.finish(), normalized(rgb), [1, 3, side, side]);
+  expect(got).toEqual([...samples, ...samples, ...samples]);
+});
+
+test("their product with the patch embedding's weight is that of the normalised pixels", async () => {
+  const rgb = Uint8Array.from({ length: 3 * 4 * 4 }, (_, index) => (index * 41) % 256);
+  const pixels = normalized(rgb);
+  // Weights that are codes times a channel's scale, so that quantising them loses nothing either.
+  const weight = Float32Array.from({ length: 2 * 48 }, (_, index) => {
+    const code = index % 48 === 0 ? 127 : ((index * 29) % 255) - 127;
+    return code * (clipInput.std[Math.floor((index % 48) / 16)] ?? 1);
+  });
+  const graph = createGraphBuilder("patch", INT8_OPSET);
+  const x = graph.input({ name: "x", type: "float32", shape: ["batch", 3, 4, 4] });
+  const { source, linear } = int8PatchEmbedding(graph, x, "int8");
+  const row = graph.node("Reshape", [source, graph.integers(-1, 48)]);
+  linear(row, { weight: { name: "patch", read: () => weight }, inputs: 48, outputs: 2 }, "y");
+  graph.output({ name: "y", type: "float32", shape: ["batch", 2] });
+  const expected = [0, 48].map((from) =>
+    pixels.reduce((sum, pixel, index) => sum + pixel * (weight[from + index] ?? 0), 0),
+  );
+  const got = await runGraph(graph.finish(), pixels, [1, 3, 4, 4]);
+  expect(relativeDifference(got, expected)).toBeLessThan(1e-5);
+});
+
+test("norms without a mean and a bias give what layer norms give, once the weights around them are made for it", async () => {
+  const { width, heads } = tinyClip.vision;
+  const tokens = 5;
+  // The rows' mean is far from 0, so that it shows where it is not taken away.
+  const rows = tinyTensors.read("rows", [2 * tokens, width]).map((value) => value + 3);
+  const encoded = async (norms: typeof layerNorms) => {
+    const graph = createGraphBuilder("encoder", INT8_OPSET);
+    const x = graph.input({ name: "x", type: "float32", shape: ["rows", width] });
+    const linear = float32Linear(graph);
+    const pooled = encode(graph, x, {
+      prefix: "vision_model.encoder",
+      architecture: tinyClip.vision,
+      norms: norms(graph, width),
+      all: { headShape: graph.integers(tokens, -1, heads, width / heads), linear },
+      pooled: { headShape: graph.integers(1, -1, heads, width / heads), linear },
+      pool: (all) =>
+        graph.node("Gather", [
+          graph.node("Reshape", [all, graph.integers(tokens, -1, width)]),
+          graph.constant(BigInt64Array.of(0n), []),
+        ]),
+    });
+    const last = layerNorm(graph, pooled, "vision_model.post_layernorm", width);
+    graph.node("Identity", [last], {}, "y");
+    graph.output({ name: "y", type: "float32", shape: ["batch", width] });
+    return await runGraph(graph.finish(), rows, [2 * tokens, width]);
+  };
+  const expected = await encoded(layerNorms);
+  expect(relativeDifference(await encoded(rootMeanSquareNorms), expected)).toBeLessThan(1e-5);
+});
+
+test("only the first norm and the last, which are of no layer, take a mean", () => {
+  const { nodes } = imageTower(tinyClip, "int8");
+  const norms = nodes.map((node) => node.operator).filter((name) => /LayerNorm/.test(name));
+  const ofLayers = Array.from(
+    { length: 2 * tinyClip.vision.layers },
+    () => "SimplifiedLayerNormalization",
+  );
+  expect(norms).toEqual(["LayerNormalization", ...ofLayers, "LayerNormalization"]);
+});
+
+/** A picture as if prepared: float32, [3, side, side]. */
 function picture(seed: string): Float32Array<ArrayBuffer> {
   const { side } = tinyClip.vision;
-  return tinyTensors.read(`${seed}.bias`, [3, side, side]).map((value) => value * 3);
+  const samples = tinyTensors.read(`${seed}.bias`, [side, side, 3]);
+  return normalized(Uint8ClampedArray.from(samples, (value) => 128 + 200 * value));
+}
+
+/** @param rgb of a whole picture, interleaved. */
+function normalized(rgb: Uint8Array | Uint8ClampedArray): Float32Array<ArrayBuffer> {
+  const pixels = new Float32Array(rgb.length);
+  rgbToPixelValues(Uint8Array.from(rgb), normalizedLevels(clipInput), pixels, 0);
+  return pixels;
 }
 
 async function openTiny(arithmetic: Int8Arithmetic, threads: number) {

@@ -3,7 +3,9 @@ import type { Arithmetic } from "./arithmetic.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "./graph.ts";
 import { INT8_OPSET, int8Linear } from "./int8-linear.ts";
 import { float32Linear, type Linear } from "./linear.ts";
-import { encode, layerNorm } from "./transformer.ts";
+import { layerNorm, layerNorms, rootMeanSquareNorms } from "./norms.ts";
+import { int8PatchEmbedding, type PatchEmbedding } from "./pixel-codes.ts";
+import { encode } from "./transformer.ts";
 
 /**
  * The graph of transformers' `CLIPVisionModelWithProjection`: `pixel_values` float32
@@ -28,10 +30,14 @@ export function imageTower(
     shape: ["batch", 3, side, side],
   });
 
+  const patches =
+    arithmetic === "fp32"
+      ? { source: pixels, linear: float32Linear(graph) }
+      : int8PatchEmbedding(graph, pixels, arithmetic);
   const tokens = (side / patch) ** 2 + 1;
   const normed = layerNorm(
     graph,
-    embedTokens(graph, pixels, tokens, vision, linearOfSomeRows()),
+    embedTokens(graph, pixels, tokens, vision, patches),
     "vision_model.pre_layrnorm",
     width,
   );
@@ -45,6 +51,7 @@ export function imageTower(
   const pooled = encode(graph, graph.node("Reshape", [normed, graph.integers(-1, width)]), {
     prefix: "vision_model.encoder",
     architecture: vision,
+    norms: arithmetic === "fp32" ? layerNorms(graph, width) : rootMeanSquareNorms(graph, width),
     all: { headShape: graph.integers(tokens, -1, heads, width / heads), linear },
     pooled: {
       headShape: graph.integers(1, -1, heads, width / heads),
@@ -69,13 +76,13 @@ function embedTokens(
   pixels: string,
   tokens: number,
   { width, side, patch }: VisionArchitecture,
-  linear: Linear,
+  { source, linear }: PatchEmbedding,
 ): string {
   const name = "vision_model.embeddings";
   const grid = side / patch;
   const inputs = 3 * patch * patch;
 
-  const cut = graph.node("Reshape", [pixels, graph.integers(-1, 3, grid, patch, grid, patch)]);
+  const cut = graph.node("Reshape", [source, graph.integers(-1, 3, grid, patch, grid, patch)]);
   const byPatch = graph.node("Transpose", [cut], { perm: { ints: [2, 4, 0, 1, 3, 5] } });
   const patchRows = graph.node("Reshape", [byPatch, graph.integers(-1, inputs)]);
   const kernel = `${name}.patch_embedding.weight`;

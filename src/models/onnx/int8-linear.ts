@@ -9,11 +9,11 @@ import { elementCount, type TensorSource } from "./tensor-source.ts";
 export const INT8_OPSET: Opset = 21;
 
 /** Rows as unsigned bytes: row ≈ (codes - zeroPoint) · scale. */
-interface QuantizedRows {
+export interface QuantizedRows {
   /** uint8, [rows, inputs]. */
   readonly codes: string;
-  /** float32, [rows, 1]. */
-  readonly scale: string;
+  /** float32, [rows, 1]; absent where it is 1 of all rows. */
+  readonly scale?: string;
   /** uint8, the same of all rows. */
   readonly zeroPoint: string;
 }
@@ -69,20 +69,38 @@ export function int8Linear(graph: GraphBuilder, arithmetic: Int8Arithmetic): Lin
   return (x, layer, output) => {
     const rows = quantized.get(x) ?? quantizeRows(x, layer);
     quantized.set(x, rows);
-    const { codes, scales } = weightsOf(graph, layer, arithmetic);
-    const one = scalar(graph, 1);
-    const sums = graph.node("MatMulIntegerToFloat", [
-      ...[rows.codes, codes, one, scales],
-      rows.zeroPoint,
-    ]);
-    const { bias, outputs, outputFactor = 1 } = layer;
-    if (bias === undefined) return graph.node("Mul", [sums, rows.scale], {}, output);
-    const addend = graph.weight(bias.name, [outputs], (tensors) => {
-      const values = bias.read?.(tensors) ?? tensors.read(bias.name, [outputs]);
-      return outputFactor === 1 ? values : values.map((value) => value * outputFactor);
-    });
-    return graph.node("Add", [graph.node("Mul", [sums, rows.scale]), addend], {}, output);
+    return multiplyCodes(graph, arithmetic, rows, layer, output);
   };
+}
+
+/** Adds a layer whose input is quantised: the product, the rows' scale if they have one, and the bias. */
+export function multiplyCodes(
+  graph: GraphBuilder,
+  arithmetic: Int8Arithmetic,
+  rows: QuantizedRows,
+  layer: LinearLayer,
+  output?: string,
+): string {
+  const { codes, scales } = weightsOf(graph, layer, arithmetic);
+  const bias = biasOf(graph, layer);
+  const operands = [rows.codes, codes, scalar(graph, 1), scales, rows.zeroPoint];
+  if (rows.scale === undefined) {
+    const addend = bias === undefined ? [] : ["", bias];
+    return graph.node("MatMulIntegerToFloat", [...operands, ...addend], {}, output);
+  }
+  const sums = graph.node("MatMulIntegerToFloat", operands);
+  if (bias === undefined) return graph.node("Mul", [sums, rows.scale], {}, output);
+  return graph.node("Add", [graph.node("Mul", [sums, rows.scale]), bias], {}, output);
+}
+
+/** A layer's bias, float32 [outputs], which takes the factor of the result in. */
+function biasOf(graph: GraphBuilder, layer: LinearLayer): string | undefined {
+  const { bias, outputs, outputFactor = 1 } = layer;
+  if (bias === undefined) return undefined;
+  return graph.weight(bias.name, [outputs], (tensors) => {
+    const values = bias.read?.(tensors) ?? tensors.read(bias.name, [outputs]);
+    return outputFactor === 1 ? values : values.map((value) => value * outputFactor);
+  });
 }
 
 /** Codes on either side of 128; or from where the input begins. */

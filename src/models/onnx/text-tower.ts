@@ -1,7 +1,8 @@
 import type { ClipArchitecture, TextArchitecture } from "./architecture.ts";
 import { createGraphBuilder, elementTypes, type Graph, type GraphBuilder } from "./graph.ts";
 import { float32Linear } from "./linear.ts";
-import { encode, layerNorm } from "./transformer.ts";
+import { layerNorm, layerNorms } from "./norms.ts";
+import { encode } from "./transformer.ts";
 
 /** float32's most negative number: behind the softmax exactly 0. */
 const MASKED = -3.4028234663852886e38;
@@ -28,6 +29,7 @@ export function textTower({ dimensions, text }: ClipArchitecture): Graph {
   const pooled = encode(graph, embedTokens(graph, ids, packing, grid, text), {
     prefix: "text_model.encoder",
     architecture: text,
+    norms: layerNorms(graph, width),
     all: {
       headShape: graph.node("Concat", [grid.length, headShape], { axis: { int: 0 } }),
       mask,

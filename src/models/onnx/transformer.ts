@@ -1,6 +1,7 @@
 import type { TransformerArchitecture } from "./architecture.ts";
 import type { GraphBuilder } from "./graph.ts";
-import type { Linear } from "./linear.ts";
+import type { Linear, LinearLayer } from "./linear.ts";
+import { type BiasedLayer, multiplyAndAdd, type Norms, readBias, readWeight } from "./norms.ts";
 import type { TensorSource } from "./tensor-source.ts";
 
 /** QuickGELU is x · σ(1.702 x). */
@@ -27,22 +28,13 @@ export interface Encoder {
   /** Name of the layers' parent, such as `vision_model.encoder`. */
   readonly prefix: string;
   readonly architecture: TransformerArchitecture;
+  readonly norms: Norms;
   /** All tokens' queries. */
   readonly all: Queries;
   /** The queries of the last layer, where only the pooled token of each item matters. */
   readonly pooled: Queries;
   /** Takes the pooled tokens' rows, [batch, width], out of all rows. */
   readonly pool: (rows: string) => string;
-}
-
-/** `LayerNorm` over the channels, with CLIP's epsilon. */
-export function layerNorm(graph: GraphBuilder, x: string, name: string, width: number): string {
-  const weight = graph.weight(`${name}.weight`, [width]);
-  const bias = graph.weight(`${name}.bias`, [width]);
-  return graph.node("LayerNormalization", [x, weight, bias], {
-    axis: { int: -1 },
-    epsilon: { float: 1e-5 },
-  });
 }
 
 /**
@@ -59,49 +51,45 @@ export function layerNorm(graph: GraphBuilder, x: string, name: string, width: n
  */
 export function encode(graph: GraphBuilder, tokenRows: string, encoder: Encoder): string {
   const { width, layers, mlp } = encoder.architecture;
-  const tensor = (name: string) => ({
+  const { norms } = encoder;
+  const layerOf = (name: string, inputs: number, outputs: number) => ({
     weight: { name: `${name}.weight` },
     bias: { name: `${name}.bias` },
+    inputs,
+    outputs,
   });
-  const square = { inputs: width, outputs: width };
 
-  let rows = tokenRows;
+  let rows = norms.enter(tokenRows);
   for (let layer = 0; layer < layers; layer += 1) {
     const name = `${encoder.prefix}.layers.${layer}`;
     const attention = `${name}.self_attn`;
     const isLast = layer === layers - 1;
-    const normed = layerNorm(graph, rows, `${name}.layer_norm1`, width);
+    const before = `${name}.layer_norm1`;
+    const normed = norms.norm(rows, before);
     if (isLast) rows = encoder.pool(rows);
     const queryRows = isLast ? encoder.pool(normed) : normed;
 
     const queries = isLast ? encoder.pooled : encoder.all;
     const project = encoder.all.linear;
+    const projection = (which: "q" | "k" | "v") =>
+      norms.behind(before, layerOf(`${attention}.${which}_proj`, width, width));
+    const toValues = projection("v");
     const mixed = attend(graph, encoder, queries, {
-      queries: queries.linear(queryRows, { ...tensor(`${attention}.q_proj`), ...square }),
-      keys: project(normed, { weight: { name: `${attention}.k_proj.weight` }, ...square }),
-      values: project(normed, { weight: { name: `${attention}.v_proj.weight` }, ...square }),
+      queries: queries.linear(queryRows, projection("q")),
+      keys: project(normed, withoutBias(projection("k"))),
+      values: project(normed, withoutBias(toValues)),
     });
-    const output = queries.linear(mixed, {
-      ...square,
-      weight: { name: `${attention}.out_proj.weight` },
-      bias: {
-        name: `${attention}.out_proj.bias`,
-        read: (tensors) => foldValueBias(tensors, attention, width),
-      },
-    });
-    rows = graph.node("Add", [rows, output]);
+    const output = foldValueBias(layerOf(`${attention}.out_proj`, width, width), toValues);
+    rows = graph.node("Add", [rows, queries.linear(mixed, norms.onto(output))]);
 
-    const hidden = queries.linear(layerNorm(graph, rows, `${name}.layer_norm2`, width), {
-      ...tensor(`${name}.mlp.fc1`),
-      inputs: width,
-      outputs: mlp,
+    const between = `${name}.layer_norm2`;
+    const hidden = queries.linear(norms.norm(rows, between), {
+      ...norms.behind(between, layerOf(`${name}.mlp.fc1`, width, mlp)),
       outputFactor: QUICK_GELU,
     });
     const activated = graph.node("QuickGelu", [hidden], { alpha: { float: 1 } });
     const added = queries.linear(activated, {
-      ...tensor(`${name}.mlp.fc2`),
-      inputs: mlp,
-      outputs: width,
+      ...norms.onto(layerOf(`${name}.mlp.fc2`, mlp, width)),
       inputFactor: 1 / QUICK_GELU,
       inputMinimum: SILU_MINIMUM,
     });
@@ -146,22 +134,17 @@ function attend(
 /** Where rows lie as attention reads them. */
 const asTheyAre = (rows: string): string => rows;
 
-/** The output projection's bias plus what the value's bias becomes behind that projection. */
-function foldValueBias(
-  tensors: TensorSource,
-  attention: string,
-  width: number,
-): Float32Array<ArrayBuffer> {
-  const square = [width, width];
-  const weight = tensors.read(`${attention}.out_proj.weight`, square);
-  const valueBias = tensors.read(`${attention}.v_proj.bias`, [width]);
-  const folded = tensors.read(`${attention}.out_proj.bias`, [width]);
-  for (let out = 0; out < width; out += 1) {
-    let sum = folded[out] ?? 0;
-    for (let channel = 0; channel < width; channel += 1) {
-      sum += (weight[out * width + channel] ?? 0) * (valueBias[channel] ?? 0);
-    }
-    folded[out] = sum;
-  }
-  return folded;
+function withoutBias({ weight, inputs, outputs }: BiasedLayer): LinearLayer {
+  return { weight, inputs, outputs };
+}
+
+/** The output projection, whose bias takes in what the values' bias becomes behind it. */
+function foldValueBias(output: BiasedLayer, values: BiasedLayer): BiasedLayer {
+  const read = (tensors: TensorSource) =>
+    multiplyAndAdd(
+      readWeight(output)(tensors),
+      readBias(values)(tensors),
+      readBias(output)(tensors),
+    );
+  return { ...output, bias: { name: output.bias.name, read } };
 }
