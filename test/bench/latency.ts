@@ -1,11 +1,11 @@
-import { stageMedians, stagesOf } from "./load.ts";
+import { stageMedians, stagesOf, warmUp } from "./load.ts";
 import { openConnection } from "./open-loop-connection.ts";
 import { createPhotos, photoSize } from "./photo.ts";
 import { referenceShapes, startReference } from "./reference.ts";
 import { findingRow, findingsHead } from "./report.ts";
 import { startService } from "./server.ts";
 import { median, percentile, withTail } from "./statistics.ts";
-import { mustSucceed, upload, uploadRequest } from "./upload.ts";
+import { uploadRequest } from "./upload.ts";
 
 const rounds = 5;
 const roundMs = 2000;
@@ -24,7 +24,7 @@ export async function* latency(): AsyncGenerator<string> {
   }));
   const tookMs: (readonly number[])[] = [];
   const timings: string[] = [];
-  await mustSucceed(upload(service.url, nextPhoto()));
+  await warmUp(service, nextPhoto);
   const connection = await openConnection(service.url);
   for (let round = 0; round < rounds; round += 1) {
     for (const one of references) one.rounds.push(await one.reference.inferenceMs(1, roundMs));
