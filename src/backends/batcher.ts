@@ -100,8 +100,8 @@ export function createBatcher(options: BatcherOptions): Batcher {
   let textWorkers = 1;
   const counts = { workers: Math.max(1, options.workers.length), textWorkers: () => textWorkers };
   const forecast = createForecast({ queue, maxBatch, ...counts });
-  const workers = () => seats.here().length;
-  const shares = createBatchShares({ queue, maxBatch, workers, onOver: () => dispatch() });
+  const onOver = () => dispatch();
+  const shares = createBatchShares({ queue, maxBatch, workers: seats.size, onOver });
   const run = createJobRunner({ ...options, forecast, shares, putBack: queue.add });
   let closed = false;
 
@@ -129,20 +129,21 @@ export function createBatcher(options: BatcherOptions): Batcher {
     const enqueuedAt = performance.now();
     let startedAt = enqueuedAt;
     let job: Job | undefined;
-    const start = (settle: Settle<Outcome>) => {
-      job = toJob(settle, () => {
+    const start = (settle: Settle<Outcome>, isOver: () => boolean) => {
+      const started = () => {
         startedAt = performance.now();
-      });
+      };
+      job = toJob({ settle, started, isOver });
       // Whoever waited for a worker has company: then each worker on its share of the cores gets more done.
       const isAlone = queue.size() === 0 && seats.areIdle();
+      if (isAlone) seats.freeCores();
       queue.add(job);
       shares.came(inputKindOf(job));
       dispatch(isAlone);
     };
-    const leaveQueue = () => {
+    const outcome = await withTerms(terms, tooSlow, start, () => {
       if (job !== undefined && queue.remove(job)) dispatch();
-    };
-    const outcome = await withTerms(terms, tooSlow, start, leaveQueue);
+    });
     return { outcome, queueMs: startedAt - enqueuedAt };
   }
 
@@ -177,16 +178,21 @@ export function createBatcher(options: BatcherOptions): Batcher {
 }
 
 /** Makes the job of somebody who waits for its outcome. */
-type ToJob<Outcome> = (settle: Settle<Outcome>, started: () => void) => Job;
+type ToJob<Outcome> = (ends: JobEnds<Outcome>) => Job;
+
+/** Where a job begins and ends for whoever asked for it. */
+interface JobEnds<Outcome> extends Pick<Job, "started" | "isOver"> {
+  readonly settle: Settle<Outcome>;
+}
 
 function embedJob(terms: JobTerms): ToJob<EmbedOutcome> {
   const { image, deadline, signal, caller = signal, also } = terms;
-  return (settle, started) => ({ kind: "embed", caller, deadline, image, also, settle, started });
+  return (ends) => ({ kind: "embed", caller, deadline, image, also, ...ends });
 }
 
 function embedTextJob({ text, model, deadline, signal: caller }: TextTerms): ToJob<TextOutcome> {
   const rest = { caller, deadline, text, model };
-  return (settle, started) => ({ kind: "embed-text", ...rest, settle, started });
+  return (ends) => ({ kind: "embed-text", ...rest, ...ends });
 }
 
 function prepareJob(
@@ -195,7 +201,7 @@ function prepareJob(
   maxSide: number | undefined,
 ): ToJob<PreparedOutcome> {
   const rest = { caller, deadline, image, maxBase64Chars, maxSide, also };
-  return (settle, started) => ({ kind: "prepare", ...rest, settle, started });
+  return (ends) => ({ kind: "prepare", ...rest, ...ends });
 }
 
 /** No worker is left for them, and another instance can take them. */

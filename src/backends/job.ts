@@ -46,6 +46,8 @@ export type Job = {
   readonly deadline: number;
   /** Called when a worker takes the job. */
   readonly started: () => void;
+  /** Whether it has ended, by whatever: then nobody waits for it. */
+  readonly isOver: () => boolean;
 } & (
   | {
       readonly kind: "embed";
@@ -188,7 +190,7 @@ function createLine() {
 export function withTerms<Outcome>(
   { signal, deadline }: Terms,
   expired: () => Error,
-  start: (settle: Settle<Outcome>) => void,
+  start: (settle: Settle<Outcome>, isOver: () => boolean) => void,
   onEnd: () => void,
 ): Promise<Outcome> {
   const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
@@ -206,7 +208,7 @@ export function withTerms<Outcome>(
   const timer = setTimeout(() => settle(expired()), Math.max(0, deadline - performance.now()));
   signal.addEventListener("abort", leave, { once: true });
   if (signal.aborted) leave();
-  else start(settle);
+  else start(settle, () => ended);
   return promise;
 }
 

@@ -11,7 +11,7 @@ export interface JobRunnerOptions {
   readonly decode: DecodeOptions;
   readonly forecast: Pick<Forecast, "begin">;
   readonly shares: Pick<BatchShares, "began">;
-  /** Takes a job that its task had no time to begin. */
+  /** Takes a job that its task had no time to begin, and that somebody still waits for. */
   readonly putBack: (job: Job) => void;
   /** Takes note of every task. */
   readonly observer?: Pick<Observer, "batchRun"> | undefined;
@@ -55,7 +55,7 @@ type EmbedJob = Extract<Job, { kind: "embed" }>;
 type TextJob = Extract<Job, { kind: "embed-text" }>;
 type PrepareJob = Extract<Job, { kind: "prepare" }>;
 
-/** @returns ms that each took; undefined where nothing was inferred. */
+/** @returns ms that each took; undefined where no measure of the next: the model was not asked. */
 function runTask(
   worker: Worker,
   jobs: readonly Job[],
@@ -119,23 +119,27 @@ async function runPrepare(
 async function runImages(
   worker: Worker,
   jobs: readonly EmbedJob[],
-  isAlone: boolean,
+  onAll: boolean,
   { decode, putBack }: JobRunnerOptions,
-): Promise<number> {
+): Promise<number | undefined> {
   const startedAt = performance.now();
   const images = jobs.map((job) => job.image);
   const also = jobs.map((job) => job.also);
   const isPlain = also.every((one) => one === undefined);
-  const plain = { kind: "embed-images", images, decode, isAlone } as const;
+  const plain = { kind: "embed-images", images, decode, isAlone: onAll } as const;
   const task = isPlain ? plain : { ...plain, also };
   const outcomes = await worker.run(task, buffersOf(jobs));
   const toSettle = jobs.map((job, index) => {
     const { notStarted, bytes } = outcomes[index] ?? {};
     const image = bytes === undefined ? job.image : ({ kind: "memory", bytes } as const);
-    return notStarted ? { settle: () => putBack({ ...job, image }) } : job;
+    const tryAgain = () => {
+      if (!job.isOver()) putBack({ ...job, image });
+    };
+    return notStarted ? { settle: tryAgain } : job;
   });
   settleEach(toSettle, outcomes);
-  return (performance.now() - startedAt) / jobs.length;
+  const isInferred = outcomes.some(({ result }) => "vector" in result);
+  return isInferred ? (performance.now() - startedAt) / jobs.length : undefined;
 }
 
 /** What moves to the worker. */

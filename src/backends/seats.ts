@@ -15,10 +15,17 @@ export interface Seats {
   free(): readonly Seat[];
   /** Those whose threads do not hang. */
   here(): readonly Seat[];
-  /** How many of these there are, and how many of them are at something. */
+  /** How many of these there are. */
+  size(): number;
+  /** The same, and how many of them are at something. */
   count(): { readonly total: number; readonly busy: number };
   /** Whether no worker is at anything that will end. */
   areIdle(): boolean;
+  /**
+   * To be called where none infers: a thread that died in an inference has not given back its share of the cores, without
+   * which no picture would get all of them again.
+   */
+  freeCores(): void;
   /** Whether there were some, and none is left. */
   areLost(): boolean;
   /**
@@ -51,11 +58,13 @@ export function createSeats(options: SeatsOptions): Seats {
   return {
     free: () => seats.filter((seat) => seat.isFree()),
     here,
+    size: () => here().length,
     count: () => ({
       total: here().length,
       busy: here().filter((seat) => !seat.isFree()).length,
     }),
     areIdle: () => here().every((seat) => seat.isFree()),
+    freeCores: () => void Atomics.store(cores, 0, 0),
     areLost: () => seats.length > 0 && here().length === 0,
     writeModel: async (model) => {
       const [first, ...others] = seats;

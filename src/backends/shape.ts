@@ -9,8 +9,8 @@
  * | 16, 32, 64 | 8 × 2, 4, 8 | the same |
  *
  * Measured on 1 and 2 cores, with `bun run bench shapes` and `taskset -c 0 bun run bench shapes`; see
- * CONTRIBUTING.md for its table. Reasoned for more: a thread that infers alone never waits for another, and while
- * one worker decodes, which one thread does, the others infer; a worker of n threads leaves n - 1 of them idle
+ * CONTRIBUTING.md for its table: bare, both shapes of two cores give the same on a quiet machine. Reasoned for more: a
+ * thread that infers alone never waits for another, and while one worker decodes, which one thread does, the others infer; a worker of n threads leaves n - 1 of them idle
  * meanwhile. So there is one worker for each core as long as that costs little memory: up to 8 of them, each with
  * some 70 MB beside the packed weights. Beyond that threads are added, as a larger machine has more of all. Batches
  * beyond 8 gain 1 %, and make everybody wait for longer.

@@ -62,7 +62,7 @@ export interface Downloads {
   openSpool(): Promise<Spool>;
   /**
    * Keeps an image under its digest, also through a power cut the moment after; the same bytes twice are one
-   * file, whose time of change is that of the last request: its age counts from there.
+   * file, whose time of change is that of the last request, or of a moment before: its age counts from there.
    *
    * @throws Problem `storage-full`; nothing half-written stays.
    */
@@ -231,7 +231,8 @@ function createFiles({ directory, minFreeBytes }: DownloadsOptions) {
         }),
       discard: async () => {
         await close().catch(() => {});
-        await rm(path, { force: true });
+        // What cannot be deleted is swept at the next start: why it was to go matters more.
+        await rm(path, { force: true }).catch(() => {});
       },
     };
   }

@@ -56,8 +56,8 @@ export function nameOf({ sha256, format }: KeptImage): string {
 
 /**
  * Deletes an image, unless it was kept again since it was looked at. It is moved aside first: whoever
- * keeps it again then either touches it before that, which shows in its time, or finds it gone and
- * writes it anew.
+ * keeps it again then either touches it or puts another file in its place before that, which shows in its time, or
+ * finds it gone and writes it anew.
  *
  * @returns whether it was deleted.
  */

@@ -8,7 +8,8 @@ import {
   openToWrite,
 } from "../../src/store/embedding-database.ts";
 import { createFind, writeEmbeddings } from "../../src/store/embedding-rows.ts";
-import type { Bytes } from "../support/pictures.ts";
+import { ascii, type Bytes } from "../support/pictures.ts";
+import { type Connection, openConnection } from "./open-loop-connection.ts";
 import { createPhotos } from "./photo.ts";
 import { findingRow, findingsHead } from "./report.ts";
 import { type Server, startService } from "./server.ts";
@@ -92,12 +93,13 @@ async function* lookUps(
   headers: Headers,
   known: readonly URL[],
 ): AsyncGenerator<string> {
-  const alive = [new URL("/livez", service.url)];
+  const vectorRequests = known.map((url) => getRequest(url, headers));
+  const liveRequests = [getRequest(new URL("/livez", service.url), headers)];
   // One round of each warms up.
   const [ofKnown, ofAlive]: [number[], number[]] = [[], []];
   for (let round = 0; round <= rounds; round += 1) {
-    ofKnown.push(await answersPerS(known, headers));
-    ofAlive.push(await answersPerS(alive, headers));
+    ofKnown.push(await answersPerS(vectorRequests, service.url));
+    ofAlive.push(await answersPerS(liveRequests, service.url));
   }
   const [vectors, lives] = [ofKnown.slice(1), ofAlive.slice(1)];
   const ratios = vectors.map((perS, round) => perS / (lives[round] ?? Number.NaN));
@@ -112,22 +114,33 @@ async function* lookUps(
 }
 
 /** How many requests are answered in a second, each client sending its next as soon as it has its answer. */
-async function answersPerS(urls: readonly URL[], headers: Headers): Promise<number> {
+async function answersPerS(requests: readonly Uint8Array[], origin: URL): Promise<number> {
+  const connections = await Promise.all(
+    Array.from({ length: clientCount }, () => openConnection(origin)),
+  );
   const startedAt = performance.now();
   let answers = 0;
   let next = 0;
-  const client = async () => {
+  const client = async (connection: Connection) => {
     while (performance.now() < startedAt + roundMs) {
-      const url = urls[next % urls.length] ?? new URL("/", "http://localhost");
+      const { refusal } = await connection.exchange(requests[next % requests.length] ?? none);
+      if (refusal !== undefined) throw new Error(`the service answered ${refusal}`);
       next += 1;
-      const response = await fetch(url, { headers });
-      await response.arrayBuffer();
-      if (!response.ok) throw new Error(`${url.pathname} answered ${response.status}`);
       answers += 1;
     }
+    connection.close();
   };
-  await Promise.all(Array.from({ length: clientCount }, client));
+  await Promise.all(connections.map(client));
   return (answers * 1000) / (performance.now() - startedAt);
+}
+
+const none = new Uint8Array();
+
+/** A request as browsers and Bun's fetch send it: they take compressed answers. */
+function getRequest(url: URL, headers: Headers): Uint8Array {
+  const all = { Host: url.host, ...headers, "Accept-Encoding": "gzip, deflate, br, zstd" };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`);
+  return ascii(`GET ${url.pathname} HTTP/1.1\r\n${lines.join("\r\n")}\r\n\r\n`);
 }
 
 async function* repeatedUploads(

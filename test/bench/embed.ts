@@ -37,10 +37,10 @@ export async function* embed({ rounds }: EmbedOptions): AsyncGenerator<string> {
       bare.push((before + (await fasterOf([one, many]))) / 2);
     }
     const compared = ratios(embedded, bare);
-    yield `bun src/main.ts embed over ${files} files (${photoSize.width}×${photoSize.height} JPEG), nothing cached, ${rounds} times: median (least to most)`;
+    yield `bun src/main.ts embed --unordered over ${files} files (${photoSize.width}×${photoSize.height} JPEG), nothing cached, ${rounds} times: median (least to most)`;
     yield* findingsHead;
     yield findingRow({
-      what: `\`embed\` over ${files} small files, its start included, images/s`,
+      what: `\`embed --unordered\` over ${files} small files, its start included, images/s`,
       measured: withRange(embedded, 1),
       reference: `bare onnxruntime, batches of ${batch}, before and after: ${withRange(bare, 1)}`,
       compared: withRange(compared, 2),

@@ -9,7 +9,8 @@ import { imageTower } from "../../src/models/onnx/image-tower.ts";
 import { cosineSimilarity } from "../../src/vector/similarity.ts";
 import { createSession, type ImageSession } from "../../workers/session.ts";
 import { plainImageTower } from "./plain-graph.ts";
-import { withRange } from "./statistics.ts";
+import { findingRow, findingsHead } from "./report.ts";
+import { median, ratios, withRange } from "./statistics.ts";
 import { writeGraph } from "./write-graph.ts";
 
 const { architecture, preprocessing } = catalog["clip-ViT-B-32"];
@@ -27,6 +28,7 @@ const graphs = [
   ["int8 per row, plain", () => plainImageTower(architecture, "int8")],
   ["int8 per row, ours", () => imageTower(architecture, "int8")],
   ["int8 per row, ours, 7 bits", () => imageTower(architecture, "int8-7bit")],
+  ["int8 per tensor, as published", () => plainImageTower(architecture, "int8-per-tensor")],
 ] as const satisfies readonly (readonly [string, () => Graph])[];
 
 interface Contender {
@@ -86,12 +88,23 @@ async function* compare(paths: readonly (readonly [string, string])[], threads: 
   const exact = contenders[0]?.alone ?? new Float32Array();
   for (const { name, singles, batches, alone, isSame } of contenders) {
     const cosine = cosineSimilarity(alone, exact).toFixed(6);
-    yield `  ${name.padEnd(27)} single ${withRange(singles, 1)}  batch of ${batchSize} ${withRange(batches, 1)}  cosine ${cosine}  ${isSame ? "the same bits" : "OTHER BITS"} in a batch`;
+    yield `  ${name.padEnd(29)} single ${withRange(singles, 1)}  batch of ${batchSize} ${withRange(batches, 1)}  cosine ${cosine}  ${isSame ? "the same bits" : "OTHER BITS"} in a batch`;
   }
   const [plain, ours, , int8] = contenders;
   if (plain !== undefined && ours !== undefined && int8 !== undefined) {
-    yield `  fp32 ours to plain: batch ${ratio(ours.batches, plain.batches)} (wanted 1.05), single ${ratio(ours.singles, plain.singles)}`;
-    yield `  int8 to fp32, ours: batch ${ratio(int8.batches, ours.batches)}, single ${ratio(int8.singles, ours.singles)} (wanted 3 with VNNI)`;
+    const on = `on ${threads} thread${threads === 1 ? "" : "s"}, images/s`;
+    const batches = `batches of ${batchSize} ${on}`;
+    const toPlain = "the graph as exporters write it, fp32";
+    yield* findingsHead;
+    yield verdict(`our graph, fp32, ${batches}`, ours.batches, toPlain, plain.batches, 1.05);
+    yield verdict(`our graph, int8, ${batches}`, int8.batches, "our graph, fp32", ours.batches, 3);
+    yield verdict(
+      `our graph, int8, singles ${on}`,
+      int8.singles,
+      "our graph, fp32",
+      ours.singles,
+      3,
+    );
   }
   for (const { session } of contenders) await session.release();
 }
@@ -109,8 +122,21 @@ async function speedOf(session: ImageSession, pixels: Float32Array, count: numbe
   return (1000 * runs * count) / (performance.now() - startedAt);
 }
 
-/** Of each round's two speeds, the median: what else the machine does falls on both. */
-function ratio(numerator: readonly number[], denominator: readonly number[]): string {
-  const ratios = numerator.map((speed, round) => speed / (denominator[round] ?? Number.NaN));
-  return withRange(ratios, 2);
+/** A graph beside another, of each round's two speeds: what else the machine does falls on both. */
+function verdict(
+  what: string,
+  speeds: readonly number[],
+  reference: string,
+  references: readonly number[],
+  wanted: number,
+): string {
+  const compared = ratios(speeds, references);
+  return findingRow({
+    what,
+    measured: withRange(speeds, 1),
+    reference: `${reference}: ${withRange(references, 1)}`,
+    compared: withRange(compared, 2),
+    wanted: `at least ${wanted}`,
+    isMet: median(compared) >= wanted,
+  });
 }

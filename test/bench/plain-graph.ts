@@ -1,21 +1,29 @@
 /** CLIP's image tower as exporters write it: the reference for our own graph. */
 import type { ClipArchitecture } from "../../src/models/onnx/architecture.ts";
+import { maxWeightCode } from "../../src/models/onnx/arithmetic.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "../../src/models/onnx/graph.ts";
 import { INT8_OPSET, int8Linear } from "../../src/models/onnx/int8-linear.ts";
 import type { Linear } from "../../src/models/onnx/linear.ts";
 import { layerNorm } from "../../src/models/onnx/norms.ts";
+import { quantizeWeight } from "../../src/models/onnx/quantized-weight.ts";
+import type { TensorSource } from "../../src/models/onnx/tensor-source.ts";
 
 /** A convolution, every token through every layer, and a transposition for each of queries, keys, values and results. */
 export function plainImageTower(
   { dimensions, vision }: ClipArchitecture,
-  arithmetic: "fp32" | "int8",
+  arithmetic: "fp32" | "int8" | "int8-per-tensor",
 ): Graph {
   const { width, heads, mlp, side, patch, layers } = vision;
   const graph = createGraphBuilder(
     "plain-image-tower",
     arithmetic === "fp32" ? undefined : INT8_OPSET,
   );
-  const linear = arithmetic === "fp32" ? multiplyAndAdd(graph) : int8Linear(graph, arithmetic);
+  const linears = {
+    fp32: () => multiplyAndAdd(graph),
+    int8: () => int8Linear(graph, "int8"),
+    "int8-per-tensor": () => int8PerTensor(graph),
+  } as const satisfies Record<typeof arithmetic, () => Linear>;
+  const linear = linears[arithmetic]();
   const tokens = (side / patch) ** 2 + 1;
   let rows = graph.node("Reshape", [
     layerNorm(graph, embedTokens(graph, vision, tokens), "vision_model.pre_layrnorm", width),
@@ -108,6 +116,26 @@ function multiplyAndAdd(graph: GraphBuilder): Linear {
     return bias === undefined
       ? product
       : graph.node("Add", [product, graph.weight(bias.name, [outputs])]);
+  };
+}
+
+/** A product of bytes with one scale for all rows of a batch, as onnxruntime's own tool for quantising writes it. */
+function int8PerTensor(graph: GraphBuilder): Linear {
+  return (x, { weight, bias, inputs, outputs }) => {
+    const quantize = (tensors: TensorSource) =>
+      quantizeWeight(tensors.read(weight.name, [outputs, inputs]), outputs, maxWeightCode("int8"));
+    const codes = graph.int8Weight(
+      `${weight.name}.codes`,
+      [inputs, outputs],
+      (tensors) => quantize(tensors).codes,
+    );
+    const scales = graph.weight(
+      `${weight.name}.scales`,
+      [outputs],
+      (tensors) => quantize(tensors).scales,
+    );
+    const addend = bias === undefined ? [] : ["", graph.weight(bias.name, [outputs])];
+    return graph.node("DynamicQuantizeMatMul", [x, codes, scales, ...addend]);
   };
 }
 

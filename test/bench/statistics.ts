@@ -54,7 +54,8 @@ const lumpGapMs = 10;
 
 /**
  * Ends a second of what ends in lumps, as answers do that share a batch: counted from the end of the first lump to the
- * end of the last but one, so that lumps are in it whole, however the time was cut off.
+ * end of the last but one, so that lumps are in it whole, however the time was cut off. Of two workers by turns the lumps of
+ * the other may be in it by halves: what is missing at one end is mostly there at the other.
  *
  * @param endedAt ms, ascending.
  * @returns undefined where there are fewer than three lumps.

@@ -55,7 +55,7 @@ const ways = [
 ] as const;
 
 for (const { what, side, send, moves } of ways) {
-  test(`${what} is hashed once, read once, moved and not copied, and written once`, async () => {
+  test(`${what} is hashed once, read once, inferred once, moved between threads and not copied, and remembered once`, async () => {
     const images = [await makeImage(side), await makeImage(side), await makeImage(side)];
     for (const image of images) {
       expect(image.length).toBeGreaterThan(leastImageBytes);
@@ -67,6 +67,7 @@ for (const { what, side, send, moves } of ways) {
     expect(counts.bytes("hashed")).toBe(bytes);
     expect(counts.times("header")).toBe(images.length);
     expect(counts.times("pixels")).toBe(images.length);
+    expect(counts.times("inference")).toBe(images.length);
     // Beside the images there is the body that one of the threads parses.
     const bodies = moves === 5 ? images.reduce((sum, one) => sum + bodyOf(one).length, 0) : 0;
     expect(counts.bytes("moved")).toBe(moves * bytes + bodies);
@@ -74,7 +75,7 @@ for (const { what, side, send, moves } of ways) {
     expect(counts.vectors()).toBe(images.length);
   });
 
-  test(`${what} that was here before is hashed, and nothing else: no decoding, no second write`, async () => {
+  test(`${what} that was here before is hashed, and nothing else: no decoding, no inference, no second write`, async () => {
     const image = await makeImage(side);
     const { saved_as, vector } = await answerOf(await send(image));
     await until(() => counts.vectors() === 1);
@@ -89,6 +90,7 @@ for (const { what, side, send, moves } of ways) {
     await until(() => counts.vectors() === 1);
     expect(counts.times("header")).toBe(1);
     expect(counts.times("pixels")).toBe(1);
+    expect(counts.times("inference")).toBe(1);
     expect(counts.bytes("copied")).toBe(0);
     expect((await stat(file)).ino).toBe(before.ino);
     expect((await readdir(service.downloadsDir)).filter((name) => name === saved_as)).toEqual([
@@ -96,7 +98,7 @@ for (const { what, side, send, moves } of ways) {
     ]);
   });
 
-  test(`${what} that eight clients bring at once is decoded once, and written once`, async () => {
+  test(`${what} that eight clients bring at once is decoded once, inferred once and remembered once`, async () => {
     const image = await makeImage(side);
     const answers = await Promise.all(Array.from({ length: 8 }, () => send(image)));
     const vectors = await Promise.all(answers.map(async (one) => (await answerOf(one)).vector));
@@ -104,6 +106,7 @@ for (const { what, side, send, moves } of ways) {
     await until(() => counts.vectors() >= 1);
     expect(counts.times("header")).toBe(1);
     expect(counts.times("pixels")).toBe(1);
+    expect(counts.times("inference")).toBe(1);
     expect(counts.bytes("copied")).toBe(0);
     expect(counts.vectors()).toBe(1);
   });

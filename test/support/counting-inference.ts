@@ -1,6 +1,7 @@
-/** The worker that infers, which tells of every header and of all pixels that it reads. */
+/** The worker that infers, which tells of every header and of all pixels that it reads, and of every run of a model. */
 import sharp from "sharp";
 import type { Task } from "../../src/backends/protocol.ts";
+import { loadOnnxruntime } from "../../workers/onnxruntime.ts";
 import { tellOfWork, watchThread } from "./work-counts.ts";
 
 const tell = tellOfWork();
@@ -14,6 +15,20 @@ Object.assign(sharp.prototype, {
   toBuffer(this: unknown, ...given: unknown[]) {
     tell({ kind: "pixels" });
     return Reflect.apply(toBuffer, this, given);
+  },
+});
+const { InferenceSession } = await loadOnnxruntime();
+const { create } = InferenceSession;
+Object.assign(InferenceSession, {
+  async create(...given: unknown[]) {
+    const session: object = await Reflect.apply(create, InferenceSession, given);
+    const run: (...given: unknown[]) => unknown = Reflect.get(session, "run");
+    return Object.assign(session, {
+      run(...fed: unknown[]) {
+        tell({ kind: "inference" });
+        return Reflect.apply(run, session, fed);
+      },
+    });
   },
 });
 const worker = await import("../../workers/inference.ts");

@@ -3,7 +3,7 @@
 /** Something that was done. Bytes are those of one image or more, or of a piece of one. */
 export type Work =
   | { readonly kind: "hashed" | "copied" | "moved"; readonly bytes: number }
-  | { readonly kind: "header" | "pixels" }
+  | { readonly kind: "header" | "pixels" | "inference" }
   | { readonly kind: "written"; readonly vectors: number };
 
 /** Whatever is smaller is no image here: a vector, a key, a name. */
@@ -61,7 +61,7 @@ export interface WorkCounts extends Disposable {
   /** Sum of bytes. */
   bytes(kind: "hashed" | "copied" | "moved"): number;
   /** How often. */
-  times(kind: "header" | "pixels"): number;
+  times(kind: "header" | "pixels" | "inference"): number;
   /** Vectors that were written. */
   vectors(): number;
   /** Begins anew. */

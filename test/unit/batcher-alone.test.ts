@@ -1,11 +1,13 @@
 /** A picture that comes alone: who gets all cores, and who does not; with workers whose answers the test holds. */
 import { expect, test } from "bun:test";
 import { createBatcher } from "../../src/backends/batcher.ts";
+import type { SharedCores } from "../../src/backends/protocol.ts";
 import { until } from "../support/client.ts";
 import {
   answerMarks,
   anyModel,
   createFakeWorker,
+  type FakeWorker,
   type HeldTask,
   imageOf,
   marksOf,
@@ -48,6 +50,13 @@ async function setUp(onOpenWide = async () => true) {
     },
     prepare: (mark: number) => batcher.prepareUpstream(terms(mark), 1000),
   };
+}
+
+/** The number that the workers share; each is told of it with its warm-up. */
+function coresOf({ tasks }: FakeWorker): SharedCores {
+  const [cores] = tasks.flatMap((task) => (task.kind === "warm-up" ? [task.cores] : []));
+  if (cores === undefined) throw new Error("the worker was told of no cores");
+  return cores;
 }
 
 /** Whether a held task may take all cores. */
@@ -137,4 +146,17 @@ test("a worker that dies of opening that session is not asked again", async () =
   answerMarks(await workers[0].next());
   await answer;
   expect(workers[0].tasks.filter(({ kind }) => kind === "open-wide")).toHaveLength(1);
+});
+
+test("a thread that died in an inference does not keep its share of the cores", async () => {
+  const { embed, workers } = await setUp();
+  const [first] = workers;
+  const cores = coresOf(first);
+  Atomics.store(cores, 0, 1);
+  const embedded = embed(1);
+  const task = await first.next();
+  expect(isAlone(task)).toBe(true);
+  expect(Atomics.load(cores, 0)).toBe(0);
+  answerMarks(task);
+  expect(await embedded).toBe(1);
 });

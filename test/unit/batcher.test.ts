@@ -468,3 +468,42 @@ test("a client that leaves while its image waits once more costs nothing", async
   answerMarks(next);
   expect(await Promise.all([first, second, fourth])).toEqual([0, 1, 3]);
 });
+
+test("an image whose client left while its batch had no time for it is not tried again", async () => {
+  const { embed, waiting, worker } = await setUpWarm({ maxBatch: 2 });
+  const client = new AbortController();
+  const first = embed(0);
+  const [second, third] = [embed(1), embed(2, { signal: client.signal })];
+  answerMarks(await worker.next());
+  const batch = await worker.next();
+  client.abort();
+  await expect(third).rejects.toThrow();
+  const outcomes: readonly EmbedOutcome[] = [notStarted(1), notStarted(2)];
+  batch.answer(outcomes);
+  const next = await worker.next();
+  expect(marksOf(next)).toEqual([1]);
+  expect(waiting()).toBe(0);
+  answerMarks(next);
+  expect(await Promise.all([first, second])).toEqual([0, 1]);
+});
+
+test("a batch of which nothing decoded is no measure of how long images take", async () => {
+  const { embed, expectedWaitMs, worker } = await setUpWarm();
+  const unmeasured = async () => {
+    const embedded = [embed(0), embed(1)];
+    const held = await worker.next();
+    const waitMs = expectedWaitMs("image");
+    return { embedded, held, waitMs };
+  };
+  const before = await unmeasured();
+  const broken: EmbedOutcome = {
+    ...outcomeOf(0),
+    result: { problem: { code: "undecodable-image", detail: "broken" } },
+  };
+  before.held.answer([broken]);
+  await expect(before.embedded[0]).rejects.toThrow("undecodable-image");
+  const second = await worker.next();
+  second.answer([broken]);
+  await expect(before.embedded[1]).rejects.toThrow("undecodable-image");
+  expect((await unmeasured()).waitMs).toBe(before.waitMs);
+});

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ImageFacts } from "../../src/backends/protocol.ts";
 import { createDownloads } from "../../src/store/downloads.ts";
+import { until } from "../support/client.ts";
 
 let directory: string;
 
@@ -273,4 +274,16 @@ test("a write that the disk refuses is storage-full", async () => {
   const spool = await downloads.openSpool();
   await spool.discard();
   await expect(spool.write(bytes)).rejects.toMatchObject({ code: "storage-full" });
+});
+
+test("a disk that takes nothing away either is told of as one that takes nothing", async () => {
+  const downloads = open();
+  const staged = downloads.stage(inMemory);
+  // Nothing can be renamed there, nor deleted: its parent is a file by then.
+  await until(async () => (await readdir(directory)).length === 1);
+  await Bun.sleep(0);
+  await rm(directory, { recursive: true });
+  await Bun.write(directory, "");
+  await expect(staged.keep(facts)).rejects.toMatchObject({ code: "storage-full" });
+  await staged.discard();
 });

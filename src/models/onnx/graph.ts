@@ -96,6 +96,7 @@ export interface GraphBuilder {
 /** Operators of onnxruntime's own set: docs/ContribOperators.md there. */
 export const CONTRIB_DOMAIN = "com.microsoft";
 const contribOperators: ReadonlySet<string> = new Set([
+  "DynamicQuantizeMatMul",
   "FusedMatMul",
   "MatMulIntegerToFloat",
   "QuickGelu",
