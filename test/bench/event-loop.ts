@@ -23,7 +23,7 @@ export async function* eventLoop(): AsyncGenerator<string> {
   yield `under the load of the throughput figure for ${loadMs / 1000} s, ms later than due`;
   yield* findingsHead;
   yield findingRow({
-    what: "main thread late under that load, ms",
+    what: "main thread late under the load of 24 clients, ms",
     measured: show(served),
     reference: `an idle process beside it: ${show(beside)}`,
     wanted: "p99 under 20",

@@ -21,7 +21,7 @@ export async function* livez(): AsyncGenerator<string> {
   yield `under the load of the throughput figure, ${served.length} times, ms until the answer is read`;
   yield* findingsHead;
   yield findingRow({
-    what: "`/livez` under that load, ms",
+    what: "`/livez` under the load of 24 clients, ms",
     measured: withTail(served, 1),
     reference: `an idle process beside it: ${withTail(beside, 1)}`,
     wanted: "longest under 50",

@@ -41,7 +41,7 @@ export async function* memory({ images }: MemoryOptions): AsyncGenerator<string>
   yield await sessionsRow("not packed", imageTower);
   if (packed !== undefined) yield await sessionsRow("packed", packed.imageTower);
   yield* tableHead([
-    "workers, each with a core of its own",
+    "workers, as if each had a core of its own",
     "ready",
     `after ${growthImages} images`,
     `after ${growthTexts} texts on all of them too`,
