@@ -226,6 +226,9 @@ function startFailure(error: unknown, port: number): string {
     case "EINVAL":
     case "ENOTFOUND":
       return "HOST is no address of this machine: use 127.0.0.1 for itself alone, or 0.0.0.0 for all";
+    case "EAGAIN":
+      // What Bun makes of getaddrinfo's EAI_AGAIN.
+      return "HOST cannot be looked up, no name server answers: name an address, such as 127.0.0.1 or 0.0.0.0";
     case "EACCES":
     case "EPERM":
       return `this user may not listen on port ${port}: choose a PORT of 1024 or higher`;

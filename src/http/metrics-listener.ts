@@ -96,6 +96,8 @@ function listenFault(error: unknown, { hostname, port }: ListenAddress): string 
     case "EINVAL":
     case "ENOTFOUND":
       return `${where} is no address of this machine: use 127.0.0.1 for itself alone`;
+    case "EAGAIN":
+      return `${where} cannot be looked up, no name server answers: name an address, such as 127.0.0.1`;
     default:
       return `${where} cannot be listened on: ${messageOf(error)}`;
   }
