@@ -1,12 +1,9 @@
 /** CLIP's image tower as exporters write it: the reference for our own graph. */
 import type { ClipArchitecture } from "../../src/models/onnx/architecture.ts";
-import { maxWeightCode } from "../../src/models/onnx/arithmetic.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "../../src/models/onnx/graph.ts";
-import { INT8_OPSET, int8Linear } from "../../src/models/onnx/int8-linear.ts";
+import { INT8_OPSET, int8Linear, quantizedWeights } from "../../src/models/onnx/int8-linear.ts";
 import type { Linear } from "../../src/models/onnx/linear.ts";
 import { layerNorm } from "../../src/models/onnx/norms.ts";
-import { quantizeWeight } from "../../src/models/onnx/quantized-weight.ts";
-import type { TensorSource } from "../../src/models/onnx/tensor-source.ts";
 
 /** A convolution, every token through every layer, and a transposition for each of queries, keys, values and results. */
 export function plainImageTower(
@@ -121,19 +118,9 @@ function multiplyAndAdd(graph: GraphBuilder): Linear {
 
 /** A product of bytes with one scale for all rows of a batch, as onnxruntime's own tool for quantising writes it. */
 function int8PerTensor(graph: GraphBuilder): Linear {
-  return (x, { weight, bias, inputs, outputs }) => {
-    const quantize = (tensors: TensorSource) =>
-      quantizeWeight(tensors.read(weight.name, [outputs, inputs]), outputs, maxWeightCode("int8"));
-    const codes = graph.int8Weight(
-      `${weight.name}.codes`,
-      [inputs, outputs],
-      (tensors) => quantize(tensors).codes,
-    );
-    const scales = graph.weight(
-      `${weight.name}.scales`,
-      [outputs],
-      (tensors) => quantize(tensors).scales,
-    );
+  return (x, layer) => {
+    const { bias, outputs } = layer;
+    const { codes, scales } = quantizedWeights(graph, layer, "int8");
     const addend = bias === undefined ? [] : ["", graph.weight(bias.name, [outputs])];
     return graph.node("DynamicQuantizeMatMul", [x, codes, scales, ...addend]);
   };

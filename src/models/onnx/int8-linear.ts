@@ -1,7 +1,7 @@
 /** Linear layers whose products are of bytes: one scale for each row of the input, one for each output. */
 import { type Int8Arithmetic, maxWeightCode } from "./arithmetic.ts";
 import type { GraphBuilder, Opset } from "./graph.ts";
-import type { Linear, LinearLayer } from "./linear.ts";
+import { type Linear, type LinearLayer, readBias, readWeight } from "./linear.ts";
 import { quantizeWeight } from "./quantized-weight.ts";
 import { elementCount, type TensorSource } from "./tensor-source.ts";
 
@@ -81,7 +81,7 @@ export function multiplyCodes(
   layer: LinearLayer,
   output?: string,
 ): string {
-  const { codes, scales } = weightsOf(graph, layer, arithmetic);
+  const { codes, scales } = quantizedWeights(graph, layer, arithmetic);
   const bias = biasOf(graph, layer);
   const operands = [rows.codes, codes, scalar(graph, 1), scales, rows.zeroPoint];
   if (rows.scale === undefined) {
@@ -93,12 +93,13 @@ export function multiplyCodes(
   return graph.node("Add", [graph.node("Mul", [sums, rows.scale]), bias], {}, output);
 }
 
-/** A layer's bias, float32 [outputs], which takes the factor of the result in. */
+/** Adds a layer's bias, float32 [outputs], which takes the factor of the result in. */
 function biasOf(graph: GraphBuilder, layer: LinearLayer): string | undefined {
   const { bias, outputs, outputFactor = 1 } = layer;
   if (bias === undefined) return undefined;
+  const read = readBias({ bias, outputs });
   return graph.weight(bias.name, [outputs], (tensors) => {
-    const values = bias.read?.(tensors) ?? tensors.read(bias.name, [outputs]);
+    const values = read(tensors);
     return outputFactor === 1 ? values : values.map((value) => value * outputFactor);
   });
 }
@@ -110,12 +111,17 @@ function rangeOf({ inputMinimum }: LinearLayer): RowRange {
   return { zeroPoint, top: 255 - zeroPoint, minScale: -inputMinimum / zeroPoint };
 }
 
-/** A layer's codes, int8 [inputs, outputs], and their scales, float32 [outputs], which take its factors in. */
-function weightsOf(graph: GraphBuilder, layer: LinearLayer, arithmetic: Int8Arithmetic) {
+/** Adds a layer's codes, int8 [inputs, outputs], and their scales, float32 [outputs], which take its factors in. */
+export function quantizedWeights(
+  graph: GraphBuilder,
+  layer: LinearLayer,
+  arithmetic: Int8Arithmetic,
+) {
   const { weight, inputs, outputs, inputFactor = 1, outputFactor = 1 } = layer;
   const shape = [outputs, inputs];
+  const read = readWeight(layer);
   const quantize = (tensors: TensorSource) => {
-    const values = weight.read?.(tensors) ?? tensors.read(weight.name, shape);
+    const values = read(tensors);
     if (values.length !== elementCount(shape)) throw new Error(`${weight.name} has another shape`);
     return quantizeWeight(values, outputs, maxWeightCode(arithmetic));
   };

@@ -23,6 +23,19 @@ export interface LinearLayer {
   readonly inputMinimum?: number;
 }
 
+/** A layer that has a bias. */
+export type BiasedLayer = LinearLayer & { readonly bias: NamedTensor };
+
+/** Reads a layer's weight, [outputs, inputs]. */
+export function readWeight({ weight, outputs, inputs }: LinearLayer): ReadFloats {
+  return weight.read ?? ((tensors) => tensors.read(weight.name, [outputs, inputs]));
+}
+
+/** Reads a layer's bias, [outputs]. */
+export function readBias({ bias, outputs }: Pick<BiasedLayer, "bias" | "outputs">): ReadFloats {
+  return bias.read ?? ((tensors) => tensors.read(bias.name, [outputs]));
+}
+
 /**
  * Adds a layer to a graph: rows [rows, inputs] become
  * `outputFactor · (inputFactor · x · weightᵀ + bias)`, [rows, outputs].

@@ -1,6 +1,6 @@
 /** The norms in front of a layer's products, and what they ask of the weights around them. */
-import type { GraphBuilder, ReadFloats } from "./graph.ts";
-import type { LinearLayer, NamedTensor } from "./linear.ts";
+import type { GraphBuilder } from "./graph.ts";
+import { type BiasedLayer, readBias, readWeight } from "./linear.ts";
 
 /** CLIP's, of every norm. */
 const EPSILON = 1e-5;
@@ -16,9 +16,6 @@ export interface Norms {
   /** A layer whose result is added to rows. */
   readonly onto: (layer: BiasedLayer) => BiasedLayer;
 }
-
-/** A layer that has a bias. */
-export type BiasedLayer = LinearLayer & { readonly bias: NamedTensor };
 
 /** As transformers has them. */
 export function layerNorms(graph: GraphBuilder, width: number): Norms {
@@ -87,16 +84,6 @@ export function layerNorm(graph: GraphBuilder, x: string, name: string, width: n
     axis: { int: -1 },
     epsilon: { float: EPSILON },
   });
-}
-
-/** A layer's weight, [outputs, inputs]. */
-export function readWeight({ weight, outputs, inputs }: LinearLayer): ReadFloats {
-  return weight.read ?? ((tensors) => tensors.read(weight.name, [outputs, inputs]));
-}
-
-/** A layer's bias, [outputs]. */
-export function readBias({ bias, outputs }: BiasedLayer): ReadFloats {
-  return bias.read ?? ((tensors) => tensors.read(bias.name, [outputs]));
 }
 
 /** A matrix, [outputs, inputs], times a vector, [inputs], plus one, [outputs]. */

@@ -2,7 +2,7 @@
 import type { Int8Arithmetic } from "./arithmetic.ts";
 import type { GraphBuilder } from "./graph.ts";
 import { multiplyCodes } from "./int8-linear.ts";
-import type { Linear, LinearLayer } from "./linear.ts";
+import { type Linear, type LinearLayer, readWeight } from "./linear.ts";
 
 /**
  * How CLIP's pixels are normalised: (sample / 255 - mean) / std, red, green, blue. It is part of an int8 graph, so
@@ -55,9 +55,10 @@ export function int8PatchEmbedding(
 }
 
 /** The layer of samples less the zero point that gives what `layer` gives of the normalised pixels. */
-function ofSamples({ weight, inputs, outputs }: LinearLayer): LinearLayer {
+function ofSamples(layer: LinearLayer): LinearLayer {
+  const { weight, inputs, outputs } = layer;
   const { mean, std } = clipNormalization;
-  const read = weight.read ?? ((tensors) => tensors.read(weight.name, [outputs, inputs]));
+  const read = readWeight(layer);
   const channelOf = (index: number): number => Math.floor((3 * (index % inputs)) / inputs);
   const steps = std.map(stepOf);
   const offsets = mean.map((one, channel) => (ZERO_POINT / 255 - one) / (std[channel] ?? 1));

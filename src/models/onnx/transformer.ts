@@ -1,7 +1,7 @@
 import type { TransformerArchitecture } from "./architecture.ts";
 import type { GraphBuilder } from "./graph.ts";
-import type { Linear, LinearLayer } from "./linear.ts";
-import { type BiasedLayer, multiplyAndAdd, type Norms, readBias, readWeight } from "./norms.ts";
+import { type BiasedLayer, type Linear, type LinearLayer, readBias, readWeight } from "./linear.ts";
+import { multiplyAndAdd, type Norms } from "./norms.ts";
 import type { TensorSource } from "./tensor-source.ts";
 
 /** QuickGELU is x · σ(1.702 x). */
