@@ -1,7 +1,8 @@
 /** `imagesvc serve`: a service from its start to its clean end. */
-import { codeOf, messageOf } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Log } from "../log.ts";
+import { listenFaultOf } from "../net/listen-fault.ts";
 import type { CommandCall } from "./command-call.ts";
 import { greetingOf } from "./greeting.ts";
 import { createServiceManager, mute, type ServiceManager } from "./service-manager.ts";
@@ -219,18 +220,14 @@ async function stopInTime(service: Servable, log: Log): Promise<number> {
 
 /** One sentence with the mend for what keeps a service from starting. */
 function startFailure(error: unknown, port: number): string {
-  switch (codeOf(error)) {
-    case "EADDRINUSE":
+  switch (listenFaultOf(error)) {
+    case "taken":
       return `the port is taken (${port}): stop the other program, take over from it with --takeover if it is imagesvc, or choose another with PORT or --port`;
-    case "EADDRNOTAVAIL":
-    case "EINVAL":
-    case "ENOTFOUND":
+    case "no-address":
       return "HOST is no address of this machine: use 127.0.0.1 for itself alone, or 0.0.0.0 for all";
-    case "EAGAIN":
-      // What Bun makes of getaddrinfo's EAI_AGAIN.
+    case "no-name-server":
       return "HOST cannot be looked up, no name server answers: name an address, such as 127.0.0.1 or 0.0.0.0";
-    case "EACCES":
-    case "EPERM":
+    case "not-allowed":
       return `this user may not listen on port ${port}: choose a PORT of 1024 or higher`;
     default:
       return `could not start: ${messageOf(error)}`;

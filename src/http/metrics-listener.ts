@@ -1,8 +1,9 @@
 /** A listener of its own for metrics, where METRICS_LISTEN wants one: without keys, for whoever reaches it. */
 import type { Server } from "bun";
-import { codeOf, messageOf } from "../errors.ts";
+import { messageOf } from "../errors.ts";
 import { limits } from "../limits.ts";
 import type { Metrics } from "../monitoring/metrics.ts";
+import { listenFaultOf } from "../net/listen-fault.ts";
 import type { ListenAddress } from "../setting.ts";
 import { metricsResponse } from "./routes/metrics.ts";
 
@@ -86,17 +87,14 @@ async function answer(metrics: Pick<Metrics, "expose">, request: Request): Promi
 
 function listenFault(error: unknown, { hostname, port }: ListenAddress): string {
   const where = `METRICS_LISTEN (${hostname.includes(":") ? `[${hostname}]` : hostname}:${port})`;
-  switch (codeOf(error)) {
-    case "EADDRINUSE":
+  switch (listenFaultOf(error)) {
+    case "taken":
       return `${where} is taken: choose another port, or stop the other program`;
-    case "EACCES":
-    case "EPERM":
+    case "not-allowed":
       return `this user may not listen on ${where}: choose a port of 1024 or higher`;
-    case "EADDRNOTAVAIL":
-    case "EINVAL":
-    case "ENOTFOUND":
+    case "no-address":
       return `${where} is no address of this machine: use 127.0.0.1 for itself alone`;
-    case "EAGAIN":
+    case "no-name-server":
       return `${where} cannot be looked up, no name server answers: name an address, such as 127.0.0.1`;
     default:
       return `${where} cannot be listened on: ${messageOf(error)}`;
