@@ -55,7 +55,7 @@ type EmbedJob = Extract<Job, { kind: "embed" }>;
 type TextJob = Extract<Job, { kind: "embed-text" }>;
 type PrepareJob = Extract<Job, { kind: "prepare" }>;
 
-/** @returns ms that each took; undefined where no measure of the next: the model was not asked. */
+/** @returns ms that each took; undefined where that says nothing of the next ones, as of images that do not decode. */
 function runTask(
   worker: Worker,
   jobs: readonly Job[],
