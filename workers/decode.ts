@@ -1,4 +1,4 @@
-import sharp, { type Metadata, type Sharp } from "sharp";
+import sharp, { type Sharp } from "sharp";
 import type { DecodeOptions, ImageBytes, ImageFacts } from "../src/backends/protocol.ts";
 import { messageOf, Problem } from "../src/errors.ts";
 import { cmykToRgb } from "../src/image/cmyk.ts";
@@ -14,7 +14,8 @@ import { cutStrips, type Strip } from "../src/image/strips.ts";
 import { limits } from "../src/limits.ts";
 import { setStripHeight } from "../src/native/strip-height.ts";
 import { digest, readHead } from "./image-bytes.ts";
-import { checkBoxes, formatNames, planStrips } from "./plan-strips.ts";
+import { openPlainJpeg } from "./plain-jpeg.ts";
+import { checkBoxes, formatNames, type ImageHeader, planStrips } from "./plan-strips.ts";
 
 /** Pixels in a buffer of their own, and what is known of the bytes that they were read from. */
 export interface DecodedImage extends StoredPixels {
@@ -29,7 +30,7 @@ export interface OpenedImage {
   readonly orientation: Orientation;
   readonly facts: ImageFacts;
   /** What the file's header says beyond that. */
-  readonly header: Pick<Metadata, "space" | "depth" | "hasAlpha" | "pages" | "orientation">;
+  readonly header: Pick<ImageHeader, "space" | "depth" | "hasAlpha" | "pages" | "orientation">;
   /**
    * The image in the parts in which it is to be read: whole, or where that would take too much memory
    * in strips, whole columns where the image lies on its side. Each costs a decoding of its own.
@@ -42,6 +43,14 @@ export interface OpenedImage {
    * @throws Problem `undecodable-image` when the bytes are cut short or corrupt, or take too long.
    */
   readStrip(strip: Strip): Promise<Uint8Array>;
+  /**
+   * Decodes the whole image at once, some rows at a time from the top down, in the calling thread and with memory for
+   * these rows alone. Undefined where the image cannot be had so, or lies on its side.
+   *
+   * @param take gets each strip with its pixels, uint8, [strip.height, strip.width, 3], which change afterwards.
+   * @throws Problem as `readStrip` does.
+   */
+  readonly readRows: ((take: (strip: Strip, rgb: Uint8Array) => void) => void) | undefined;
 }
 
 /** libvips's readers of the formats that are decoded; HEIF is AVIF's container. */
@@ -52,6 +61,11 @@ const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"].flatMap((name) 
 
 /** A small photo takes a fifth less time to decode than with libvips's 16, and a large one 6 MB more. */
 const stripRows = 64;
+
+/**
+ * Pixels of a plain JPEG up to which all of it is read into a buffer of Bun's, which gives memory back in its own time.
+ */
+const maxBufferedPixels = 16_000_000;
 
 /**
  * Sets libvips up for a worker: one thread an image, nothing kept between images, and no reader but
@@ -86,28 +100,45 @@ export async function openImage(
   const deadlineMs = performance.now() + timeoutMs;
   const format = await readFormat(image);
   if (format === "avif") await checkBoxes(image);
-  const picture = openPicture(image);
-  const header = await picture.metadata().catch((error) => refuse(format, error));
+  const plain = format === "jpg" ? openPlainJpeg(image) : undefined;
+  const header = plain?.header ?? (await readHeader(image, format));
   const { width, height } = header;
   const strips = await planStrips(image, format, header, options);
   // A TIFF's orientation is part of how its rows are stored: Pillow applies it while it loads.
   const isTurned = options.orientation === "apply" || format === "tif";
   const orientation = isTurned ? parseOrientation(header.orientation) : 1;
+  const { isTransposed } = turnOf(orientation);
+  const remainingMs = () => {
+    const ms = deadlineMs - performance.now();
+    return ms > 0 ? ms : refuseSlow();
+  };
+  const readRows: OpenedImage["readRows"] = (take) => {
+    const fault = plain?.readRows((strip, rgb) => {
+      remainingMs();
+      take(strip, rgb);
+    });
+    if (fault !== undefined) refuse(format, fault);
+  };
   return {
     width,
     height,
     orientation,
     header,
     facts: { sha256: await digest(image), format, width, height },
-    strips: cutStrips(header, strips, turnOf(orientation).isTransposed),
+    strips: cutStrips(header, strips, isTransposed),
     readStrip: async (strip) => {
       const isWhole = strip.width === width && strip.height === height;
-      const source = isWhole ? picture : openPicture(image).extract(strip);
-      const remainingMs = deadlineMs - performance.now();
-      if (remainingMs <= 0) refuseSlow();
-      source.timeout({ seconds: Math.ceil(remainingMs / 1000) });
+      if (plain !== undefined && isWhole && width * height <= maxBufferedPixels) {
+        const rgb = new Uint8Array(width * height * 3);
+        const fault = plain.readInto(rgb, remainingMs);
+        return fault === undefined ? rgb : refuse(format, fault);
+      }
+      const whole = openPicture(image);
+      const source = isWhole ? whole : whole.extract(strip);
+      source.timeout({ seconds: Math.ceil(remainingMs() / 1000) });
       return await readPixels(source, header).catch((error) => refuse(format, error));
     },
+    readRows: plain === undefined || isTransposed ? undefined : readRows,
   };
 }
 
@@ -130,6 +161,14 @@ async function readFormat(image: ImageBytes): Promise<ImageFormat> {
   );
 }
 
+async function readHeader(image: ImageBytes, format: ImageFormat): Promise<ImageHeader> {
+  const header = await openPicture(image)
+    .metadata()
+    .catch((error) => refuse(format, error));
+  const { isProgressive, pages, orientation } = header;
+  return { ...header, isProgressive, pages, orientation };
+}
+
 function openPicture(image: ImageBytes): Sharp {
   return sharp(image.kind === "memory" ? image.bytes : image.path, {
     failOn: "error",
@@ -140,7 +179,7 @@ function openPicture(image: ImageBytes): Sharp {
 }
 
 /** @returns uint8, [height, width, 3], in a buffer of its own. */
-async function readPixels(picture: Sharp, header: Metadata): Promise<Uint8Array> {
+async function readPixels(picture: Sharp, header: ImageHeader): Promise<Uint8Array> {
   if (header.space === "cmyk") return readCmykPixels(picture, header);
   const { data, info } = await picture
     .removeAlpha()
@@ -152,7 +191,7 @@ async function readPixels(picture: Sharp, header: Metadata): Promise<Uint8Array>
 }
 
 /** Reads ink as it is stored, since libvips's own conversion goes through a colour profile. */
-async function readCmykPixels(picture: Sharp, header: Metadata): Promise<Uint8Array> {
+async function readCmykPixels(picture: Sharp, header: ImageHeader): Promise<Uint8Array> {
   const is16Bit = header.depth === "ushort";
   const { data, info } = await picture
     .pipelineColourspace("cmyk")

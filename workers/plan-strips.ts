@@ -9,6 +9,13 @@ import type { ImageFormat } from "../src/image/signature.ts";
 import { limits } from "../src/limits.ts";
 import { giveBack, readAll } from "./image-bytes.ts";
 
+/** What an image's header says, in sharp's words. */
+export type ImageHeader = Required<
+  Pick<Metadata, "width" | "height" | "space" | "channels" | "depth" | "hasAlpha">
+> & {
+  readonly [Name in "isProgressive" | "pages" | "orientation"]: Metadata[Name] | undefined;
+};
+
 /** Each format as sentences call it. */
 export const formatNames = {
   jpg: "a JPEG",
@@ -61,7 +68,7 @@ export async function checkBoxes(image: ImageBytes): Promise<void> {
 export async function planStrips(
   image: ImageBytes,
   format: ImageFormat,
-  header: Metadata,
+  header: ImageHeader,
   { maxPixels }: DecodeOptions,
 ): Promise<number> {
   const { width, height } = header;

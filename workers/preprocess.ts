@@ -1,5 +1,5 @@
 import type { PixelInput } from "../src/backends/protocol.ts";
-import { createStripResampler } from "../src/image/resample.ts";
+import { createStripResampler, type Resampling } from "../src/image/resample.ts";
 import type { Strip } from "../src/image/strips.ts";
 import { normalizedLevels, rgbToPixelValues } from "../src/image/tensor.ts";
 import { trimHeap } from "../src/native/heap.ts";
@@ -44,15 +44,24 @@ export function createPreprocess({ side, ...normalization }: PixelInput): Prepro
   const levels = normalizedLevels(normalization);
   return async (image, out, offset, also) => {
     const resampling = startResampling(image);
-    const isLarge = image.width * image.height >= trimPixels;
-    for (const strip of image.strips) {
-      const rgb = await image.readStrip(strip);
-      resampling.add(strip, rgb);
-      if (!also?.add(strip, rgb)) giveBack(rgb);
-      if (isLarge) trimHeap();
-    }
+    if (image.readRows && also === undefined) image.readRows(resampling.add);
+    else await readStrips(image, resampling, also);
+    if (image.width * image.height >= trimPixels) trimHeap();
     const crop = resampling.finish();
     rgbToPixelValues(crop, levels, out, offset);
     return crop;
   };
+}
+
+async function readStrips(
+  { strips, readStrip }: Pick<OpenedImage, "strips" | "readStrip">,
+  resampling: Resampling,
+  also?: StripReader,
+): Promise<void> {
+  for (const strip of strips) {
+    const rgb = await readStrip(strip);
+    resampling.add(strip, rgb);
+    if (!also?.add(strip, rgb)) giveBack(rgb);
+    if (strips.length > 1) trimHeap();
+  }
 }

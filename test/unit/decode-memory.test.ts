@@ -26,3 +26,12 @@ test.each([
   },
   60_000,
 );
+
+test("100 megapixels of JPEG that stand upright are never in memory all at once", async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "large");
+  await makeLargePicture(path, "JPEG", 1);
+  const { peak, strips } = await pixelsMemory(path);
+  expect(strips).toBe(1);
+  expect(peak).toBeLessThan(100 * MB);
+}, 60_000);

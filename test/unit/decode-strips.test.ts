@@ -57,7 +57,7 @@ describe("read in strips, the model's input is the same, bit for bit, of", () =>
     for (const count of [2, 5]) {
       const strips = cutStrips(image, count, turnOf(image.orientation).isTransposed);
       expect(strips).toHaveLength(count);
-      expect(await pixelValues({ ...image, strips })).toEqual(whole);
+      expect(await pixelValues({ ...image, strips, readRows: undefined })).toEqual(whole);
     }
   });
 });
@@ -82,7 +82,7 @@ test("a file cut short is refused in strips too, although its first ones can be 
   if (first === undefined || last === undefined) throw new Error("no strips");
   expect(await image.readStrip(first)).toHaveLength(first.width * first.height * 3);
   await expect(image.readStrip(last)).rejects.toMatchObject({ code: "undecodable-image" });
-  await expect(pixelValues({ ...image, strips })).rejects.toMatchObject({
+  await expect(pixelValues({ ...image, strips, readRows: undefined })).rejects.toMatchObject({
     code: "undecodable-image",
   });
 });
