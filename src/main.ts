@@ -18,10 +18,8 @@ import { runModelsImport } from "./cli/models-import.ts";
 import { runModelsVerify, type VerifyTools } from "./cli/models-verify.ts";
 import { createProgress } from "./cli/progress.ts";
 import { runSearch } from "./cli/search.ts";
-import { runServe } from "./cli/serve.ts";
 import { runSystemd } from "./cli/systemd.ts";
 import { versionText } from "./cli/version.ts";
-import { composeService } from "./compose.ts";
 import { composeCore, composeMemory, type Surroundings } from "./compose-core.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { codeOf, messageOf } from "./errors.ts";
@@ -74,7 +72,7 @@ type Run = (call: CommandCall, faults: readonly string[]) => Promise<number>;
 
 /** What each command does. */
 const runs: Readonly<Record<CommandName, Run>> = {
-  serve: (call) => runServe(call, (given) => composeService(call.config, surround(call, given))),
+  serve: runService,
   embed: (call) => runEmbed(call, (given: Given) => composeNow(call, given)),
   search: (call) => runSearch(call, (given: Given) => composeNow(call, given)),
   "models list": (call) => runModelsList(call),
@@ -183,7 +181,15 @@ function verifyTools(call: CommandCall): VerifyTools {
   };
 }
 
+/** What answers over HTTP takes as long to load as everything else: other commands do without it. */
+async function runService(call: CommandCall): Promise<number> {
+  const { runServe } = await import("./cli/serve.ts");
+  const { composeService } = await import("./compose.ts");
+  return await runServe(call, (given) => composeService(call.config, surround(call, given)));
+}
+
 async function runOpenApi(call: CommandCall): Promise<number> {
+  const { composeService } = await import("./compose.ts");
   const service = composeService(call.config, surround(call, { onWorkerLost: () => {} }));
   await call.print(`${await service.openApi()}\n`);
   return 0;

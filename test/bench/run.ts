@@ -15,6 +15,7 @@ import { hardware } from "./hardware.ts";
 import { idleMemory } from "./idle-memory.ts";
 import { largePhotos } from "./large-photos.ts";
 import { latency } from "./latency.ts";
+import { removeLeftovers } from "./leftovers.ts";
 import { livez } from "./livez.ts";
 import { describeLibraries, describeMachine, describeRun } from "./machine.ts";
 import { memory } from "./memory.ts";
@@ -154,8 +155,8 @@ if (import.meta.main) {
   const { write: isWritten, plot, seconds, minutes, rounds, images } = values;
   const only = values.only?.split(",").map(Number);
   const plotsDir = isWritten ? join(repositoryRoot, "docs") : undefined;
-  process.exit(
-    await run(positionals, {
+  try {
+    process.exitCode = await run(positionals, {
       write: isWritten,
       seconds: Number(seconds),
       minutes: Number(minutes),
@@ -164,6 +165,9 @@ if (import.meta.main) {
       plot,
       only,
       plotsDir,
-    }),
-  );
+    });
+  } finally {
+    await removeLeftovers();
+  }
+  process.exit();
 }

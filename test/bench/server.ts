@@ -1,11 +1,12 @@
 /** The servers that are measured: the service as it is started by its users, and the bystander. */
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { testModelsDir } from "../support/service.ts";
 import { type Child, startChild } from "./child.ts";
 import type { EventLoopDelay, ProbeQuestion } from "./event-loop-probe.ts";
+import { removeLater } from "./leftovers.ts";
 
 /** A server in a process of its own, whose event loop is watched. */
 export interface Server extends Child<ProbeQuestion, EventLoopDelay> {
@@ -55,7 +56,7 @@ export async function startService(
   });
   const dispose = async () => {
     await child[Symbol.asyncDispose]();
-    await rm(folder, { recursive: true, force: true });
+    removeLater(folder);
   };
   try {
     await untilAnswered(new URL("/readyz", url), (text) =>
