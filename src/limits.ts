@@ -102,8 +102,8 @@ export const limits = {
   hashTimeoutMs: 30_000,
   /** Vectors that wait to be written to the embedding cache; beyond it they are not kept. */
   maxUnwrittenVectors: 1024,
-  /** How long a new vector waits for others that are written with it. */
-  cacheWriteDelayMs: 200,
+  /** How long a new vector waits for others that are written with it; found it is at once. */
+  cacheWriteDelayMs: 1000,
   /** Vectors that are written at once. */
   maxWrittenVectors: 64,
   /** Bytes of vectors that are remembered as they were read from the embedding cache: some six thousand of 512 numbers. */

@@ -19,7 +19,8 @@ export interface PlainJpeg {
   readInto(rgb: Uint8Array, take: () => void): string | undefined;
 }
 
-const reader = openJpegReader(`libvips-cpp.so.${sharp.versions.vips}`);
+/** Undefined where this host's libvips cannot be called. */
+export const jpegReader = openJpegReader(`libvips-cpp.so.${sharp.versions.vips}`);
 
 /** Of rows on their way: a row of the longest side that is accepted, and a photo's first dozens. */
 const band = new Uint8Array(1024 * 1024);
@@ -27,16 +28,16 @@ const band = new Uint8Array(1024 * 1024);
 /** @returns undefined where it is no plain JPEG, or cannot be read so: sharp then says what it is. */
 export function openPlainJpeg(image: ImageBytes): PlainJpeg | undefined {
   const source = image.kind === "memory" ? image.bytes : image.path;
-  const found = reader?.readHeader(source);
-  if (reader === undefined || found === undefined) return undefined;
+  const found = jpegReader?.readHeader(source);
+  if (jpegReader === undefined || found === undefined) return undefined;
   const { width } = found;
   return {
     header: headerOf(found),
     readRows: (take) =>
-      reader.readRows(source, found, band, (top, height, rgb) =>
+      jpegReader.readRows(source, found, band, (top, height, rgb) =>
         take({ left: 0, top, width, height }, rgb),
       ),
-    readInto: (rgb, take) => reader.readRows(source, found, rgb, take),
+    readInto: (rgb, take) => jpegReader.readRows(source, found, rgb, take),
   };
 }
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { limits } from "../../src/limits.ts";
 import { answerOf, base64Of, postFile, postJson, until } from "../support/client.ts";
-import { type Bytes, makePng } from "../support/pictures.ts";
+import { type Bytes, makeJpeg, makePng } from "../support/pictures.ts";
 import { startService, type TestService } from "../support/service.ts";
 import { countWork, leastImageBytes, type WorkCounts } from "../support/work-counts.ts";
 
@@ -39,6 +39,12 @@ function makeImage(side: number): Promise<Bytes> {
   return makePng({ width: side, height: side, kind: "noise", seed: made });
 }
 
+/** The same as a JPEG of one scan. */
+function makePlainJpeg(side: number): Promise<Bytes> {
+  made += 1;
+  return makeJpeg({ width: side, height: side, kind: "noise", seed: made });
+}
+
 const upload = (image: Bytes) => postFile(service, image, { query: clip });
 const bodyOf = (image: Bytes) => JSON.stringify({ image_base64: base64Of(image) });
 const base64 = (image: Bytes) => postJson(service, `/vectorize-image-base64${clip}`, bodyOf(image));
@@ -48,18 +54,26 @@ const base64 = (image: Bytes) => postJson(service, `/vectorize-image-base64${cli
  * is large; what parses a large body gives its image alone.
  */
 const ways = [
-  { what: "a small upload", side: 120, send: upload, moves: 2 },
-  { what: "a large upload, which goes to disk", side: 400, send: upload, moves: 0 },
-  { what: "a small image in base64", side: 120, send: base64, moves: 2 },
-  { what: "a large image in base64", side: 400, send: base64, moves: 5 },
+  { what: "a small upload", make: makeImage, side: 120, send: upload, moves: 2 },
+  { what: "a small JPEG", make: makePlainJpeg, side: 210, send: upload, moves: 2 },
+  {
+    what: "a large upload, which goes to disk",
+    ...{ make: makeImage, side: 400, send: upload, moves: 0 },
+  },
+  {
+    what: "a large JPEG, which goes to disk",
+    ...{ make: makePlainJpeg, side: 700, send: upload, moves: 0 },
+  },
+  { what: "a small image in base64", make: makeImage, side: 120, send: base64, moves: 2 },
+  { what: "a large image in base64", make: makeImage, side: 400, send: base64, moves: 5 },
 ] as const;
 
-for (const { what, side, send, moves } of ways) {
+for (const { what, make, side, send, moves } of ways) {
   test(`${what} is hashed once, read once, inferred once, moved between threads and not copied, and remembered once`, async () => {
-    const images = [await makeImage(side), await makeImage(side), await makeImage(side)];
+    const images = [await make(side), await make(side), await make(side)];
     for (const image of images) {
       expect(image.length).toBeGreaterThan(leastImageBytes);
-      expect(image.length > limits.maxUploadInMemoryBytes).toBe(side === 400);
+      expect(image.length > limits.maxUploadInMemoryBytes).toBe(side >= 400);
       await answerOf(await send(image));
     }
     const bytes = images.reduce((sum, { length }) => sum + length, 0);
@@ -76,7 +90,7 @@ for (const { what, side, send, moves } of ways) {
   });
 
   test(`${what} that was here before is hashed, and nothing else: no decoding, no inference, no second write`, async () => {
-    const image = await makeImage(side);
+    const image = await make(side);
     const { saved_as, vector } = await answerOf(await send(image));
     await until(() => counts.vectors() === 1);
     const file = join(service.downloadsDir, saved_as);
@@ -86,7 +100,7 @@ for (const { what, side, send, moves } of ways) {
       expect((await answerOf(await send(image))).vector).toEqual(vector);
     }
     // Whatever was told of the same image by then comes before what is told of another.
-    await answerOf(await send(await makeImage(side)));
+    await answerOf(await send(await make(side)));
     await until(() => counts.vectors() === 1);
     expect(counts.times("header")).toBe(1);
     expect(counts.times("pixels")).toBe(1);
@@ -99,7 +113,7 @@ for (const { what, side, send, moves } of ways) {
   });
 
   test(`${what} that eight clients bring at once is decoded once, inferred once and remembered once`, async () => {
-    const image = await makeImage(side);
+    const image = await make(side);
     const answers = await Promise.all(Array.from({ length: 8 }, () => send(image)));
     const vectors = await Promise.all(answers.map(async (one) => (await answerOf(one)).vector));
     for (const vector of vectors) expect(vector).toEqual(vectors[0] ?? []);

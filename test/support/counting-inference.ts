@@ -1,22 +1,12 @@
 /** The worker that infers, which tells of every header and of all pixels that it reads, and of every run of a model. */
-import sharp from "sharp";
 import type { Task } from "../../src/backends/protocol.ts";
 import { loadOnnxruntime } from "../../workers/onnxruntime.ts";
+import { watchDecoding } from "./watched-decoding.ts";
 import { tellOfWork, watchThread } from "./work-counts.ts";
 
 const tell = tellOfWork();
 watchThread(tell);
-const { metadata, toBuffer } = sharp.prototype;
-Object.assign(sharp.prototype, {
-  metadata(this: unknown, ...given: unknown[]) {
-    tell({ kind: "header" });
-    return Reflect.apply(metadata, this, given);
-  },
-  toBuffer(this: unknown, ...given: unknown[]) {
-    tell({ kind: "pixels" });
-    return Reflect.apply(toBuffer, this, given);
-  },
-});
+watchDecoding((kind) => tell({ kind }));
 const { InferenceSession } = await loadOnnxruntime();
 const { create } = InferenceSession;
 Object.assign(InferenceSession, {
