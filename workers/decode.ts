@@ -117,7 +117,7 @@ export async function openImage(
       remainingMs();
       take(strip, rgb);
     });
-    if (fault !== undefined) refuse(format, fault);
+    if (fault !== undefined) refuseBroken(format, fault);
   };
   return {
     width,
@@ -131,7 +131,7 @@ export async function openImage(
       if (plain !== undefined && isWhole && width * height <= maxBufferedPixels) {
         const rgb = new Uint8Array(width * height * 3);
         const fault = plain.readInto(rgb, remainingMs);
-        return fault === undefined ? rgb : refuse(format, fault);
+        return fault === undefined ? rgb : refuseBroken(format, fault);
       }
       const whole = openPicture(image);
       const source = isWhole ? whole : whole.extract(strip);
@@ -211,6 +211,10 @@ function keepHighBytes(samples: Uint8Array): Uint8Array {
 /** What sharp says may hold a path, so it goes to the log alone. */
 function refuse(format: ImageFormat, cause: unknown): never {
   if (/^timeout: /m.test(messageOf(cause))) refuseSlow(cause);
+  refuseBroken(format, cause);
+}
+
+function refuseBroken(format: ImageFormat, cause: unknown): never {
   throw new Problem(
     "undecodable-image",
     `The bytes start like ${formatNames[format]} but are truncated or corrupt: send the complete file again.`,

@@ -65,7 +65,9 @@ export interface JpegReader {
  */
 export function openJpegReader(soname: string): JpegReader | undefined {
   try {
-    return createReader(openLibrary(soname));
+    const vips = openLibrary(soname);
+    dropWarnings(soname, vips);
+    return createReader(vips);
   } catch {
     return undefined;
   }
@@ -100,9 +102,35 @@ function openLibrary(soname: string) {
     vips_region_prepare_to: { args: ["u64", "u64", "ptr", "i32", "i32"], returns: "i32" },
     vips_error_buffer: { args: [], returns: "cstring" },
     vips_error_clear: { args: [], returns: "void" },
+    g_log_set_handler: { args: ["cstring", "i32", "ptr", "ptr"], returns: "u32" },
     g_object_unref: { args: ["u64"], returns: "void" },
   });
   return symbols;
+}
+
+/** `G_LOG_LEVEL_WARNING`. */
+const WARNING = 16;
+/** `RTLD_LAZY | RTLD_NOLOAD` of dlopen(3). */
+const RTLD_LAZY_NOLOAD = 5;
+
+/**
+ * Has libvips's warnings, such as of bytes that do not belong to a JPEG, go nowhere. sharp keeps them in a queue without
+ * end until it is next asked for something, for a debugging log that nobody has switched on; where all images are read
+ * here, that would be never. The last handler counts, and what is called may be called by any thread, so it is a
+ * function of libvips's own that does nothing.
+ */
+function dropWarnings(soname: string, vips: Libvips): void {
+  const { symbols, close } = dlopen("libc.so.6", {
+    dlopen: { args: ["cstring", "i32"], returns: "ptr" },
+    dlsym: { args: ["ptr", "cstring"], returns: "ptr" },
+    dlclose: { args: ["ptr"], returns: "i32" },
+  });
+  const library = symbols.dlopen(cString(soname), RTLD_LAZY_NOLOAD);
+  const nothing = symbols.dlsym(library, cString("vips_version_string"));
+  symbols.dlclose(library);
+  close();
+  if (nothing === null) throw new Error("libvips has no such function");
+  vips.g_log_set_handler(cString("VIPS"), WARNING, nothing, null);
 }
 
 /**
@@ -123,16 +151,21 @@ function createReader(vips: Libvips): JpegReader {
   const area = new Int32Array(4);
 
   /** Other threads' words may stand between its own: they are for the log. */
-  function takeFault(): string {
-    const words = String(vips.vips_error_buffer()).trim();
-    vips.vips_error_clear();
-    return words || "libvips gave no reason";
+  function fault(): string {
+    return String(vips.vips_error_buffer()).trim() || "libvips gave no reason";
   }
 
-  /** What is given back at the end of a block. @param at nothing is there, where it is 0. */
+  /** What is given back at the end of a block, its words too. @param at nothing is there, where it is 0. */
   function own(at: bigint): Disposable & { readonly at: bigint } {
-    return { at, [Symbol.dispose]: () => at !== 0n && vips.g_object_unref(at) };
+    const dispose = () => {
+      if (at !== 0n) vips.g_object_unref(at);
+      // Also of what was read in spite of them.
+      vips.vips_error_clear();
+    };
+    return { at, [Symbol.dispose]: dispose };
   }
+
+  const regionOf = (image: bigint) => own(image === 0n ? 0n : vips.vips_region_new(image));
 
   function open(source: JpegSource) {
     const terms = [access, SEQUENTIAL, failOn, FAIL_ON_ERROR, null] as const;
@@ -159,39 +192,39 @@ function createReader(vips: Libvips): JpegReader {
   return {
     readHeader: (source) => {
       using image = open(source);
-      if (image.at !== 0n) return headerOf(image.at);
-      vips.vips_error_clear();
-      return undefined;
+      return image.at === 0n ? undefined : headerOf(image.at);
     },
     readRows: (source, header, target, take) => {
       const { width, height } = header;
       const into = atFixedAddress(target);
       const { step, held } = divideRows(header, into.length);
       using image = open(source);
-      if (image.at === 0n) return takeFault();
+      if (image.at === 0n) return fault();
       const found = headerOf(image.at);
       // A file may be another one by now, whose rows would not fit.
       if (found?.width !== width || found.height !== height) return "the header has changed";
       const rowBytes = width * 3;
       const shape = [width, held, 3, UCHAR] as const;
       using memory = own(vips.vips_image_new_from_memory(into, held * rowBytes, ...shape));
-      using region = own(vips.vips_region_new(image.at));
-      using intoRegion = own(vips.vips_region_new(memory.at));
+      using region = regionOf(image.at);
+      using intoRegion = regionOf(memory.at);
+      if (![region, intoRegion].every(isThere)) return fault();
       for (let top = 0; top < height; top += step) {
         const rows = Math.min(step, height - top);
         const at = top % held;
         area.set([0, at, width, rows]);
-        const isPlaced = vips.vips_region_image(intoRegion.at, area) === 0;
+        if (vips.vips_region_image(intoRegion.at, area) !== 0) return fault();
         area.set([0, top, width, rows]);
-        const isRead =
-          isPlaced && vips.vips_region_prepare_to(region.at, intoRegion.at, area, 0, at) === 0;
-        if (!isRead) return takeFault();
+        const status = vips.vips_region_prepare_to(region.at, intoRegion.at, area, 0, at);
+        if (status !== 0) return fault();
         take(top, rows, into.subarray(at * rowBytes, (at + rows) * rowBytes));
       }
       return undefined;
     },
   };
 }
+
+const isThere = ({ at }: { readonly at: bigint }): boolean => at !== 0n;
 
 /** How many rows are read at a time, and how many stay. @throws RangeError where there is no room for one. */
 function divideRows({ width, height }: JpegHeader, roomBytes: number) {

@@ -105,7 +105,9 @@ export function createEmbeddingWriter(
     put: (embedding) => {
       if (waiting.size >= limits.maxUnwrittenVectors || isResting()) return;
       waiting.set(keyOf(embedding.facts.sha256, embedding.fingerprint), embedding);
-      flushSoon();
+      // As many as are written at once have nobody to wait for.
+      if (waiting.size >= limits.maxWrittenVectors) void flush();
+      else flushSoon();
     },
     noteUse: (row) => {
       if (used.size < limits.maxUnwrittenVectors) used.add(row);

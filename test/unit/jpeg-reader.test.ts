@@ -233,6 +233,47 @@ test("no room for a row is a bug", async () => {
   expect(() => reader.readRows(bytes, header, short, () => {})).toThrow(RangeError);
 });
 
+/** Read in spite of a warning: bytes before a marker that belong to nothing (ITU-T T.81, B.1.1.2). */
+function withJunk(jpeg: Uint8Array): Uint8Array {
+  const segment = new DataView(jpeg.buffer, jpeg.byteOffset);
+  const end = 4 + segment.getUint16(4);
+  return concat(jpeg.subarray(0, end), new Uint8Array(9), jpeg.subarray(end));
+}
+
+test("what libvips said of an image that was read all the same is not kept for the next fault", async () => {
+  const whole = await makeJpeg(noise);
+  const junk = withJunk(whole);
+  expect(readWith(junk)).toEqual(readWith(whole));
+  const cut = truncate(whole, 60);
+  const header = reader.readHeader(cut);
+  if (header === undefined) throw new Error("no header");
+  const read = () => reader.readRows(cut, header, new Uint8Array(noise.width * 3), () => {});
+  const before = read();
+  for (let time = 0; time < 5; time += 1) readWith(junk);
+  expect(read()).toBe(before);
+});
+
+test("warnings are not gathered for a log that nobody reads", async () => {
+  await using folder = await temporaryFolder();
+  const path = join(folder.path, "junk.jpg");
+  await Bun.write(path, withJunk(await makeJpeg(noise)));
+  const told = (opens: string) => {
+    const code = `
+      import sharp from "sharp";
+      ${opens}
+      const picture = sharp(${JSON.stringify(path)}, { failOn: "error" });
+      picture.on("warning", (warning) => console.error(warning));
+      await picture.raw().toBuffer();`;
+    const cwd = join(import.meta.dir, "../..");
+    return Bun.spawnSync([process.execPath, "-e", code], { cwd }).stderr.toString();
+  };
+  const own = `
+    import { openJpegReader } from "./src/native/jpeg-reader.ts";
+    if (!openJpegReader("libvips-cpp.so." + sharp.versions.vips)) throw new Error("no reader");`;
+  expect(told("")).toContain("extraneous bytes");
+  expect(told(own)).toBe("");
+});
+
 test("without such a library there is no reader", () => {
   expect(openJpegReader("libvips-cpp.so.0")).toBeUndefined();
 });
