@@ -12,9 +12,9 @@ import type { ImageFormat } from "../src/image/signature.ts";
 import { signatureBytes, sniffFormat } from "../src/image/signature.ts";
 import { cutStrips, type Strip } from "../src/image/strips.ts";
 import { limits } from "../src/limits.ts";
-import { setStripHeight } from "../src/native/strip-height.ts";
+import { setStripHeight, stripRows } from "../src/native/strip-height.ts";
 import { digest, readHead } from "./image-bytes.ts";
-import { openPlainJpeg } from "./plain-jpeg.ts";
+import { openPlainJpeg, type PlainJpeg, type TakeStrip, vipsSoname } from "./plain-jpeg.ts";
 import { checkBoxes, formatNames, type ImageHeader, planStrips } from "./plan-strips.ts";
 
 /** Pixels in a buffer of their own, and what is known of the bytes that they were read from. */
@@ -47,10 +47,10 @@ export interface OpenedImage {
    * Decodes the whole image at once, some rows at a time from the top down, in the calling thread and with memory for
    * these rows alone. Undefined where the image cannot be had so, or lies on its side.
    *
-   * @param take gets each strip with its pixels, uint8, [strip.height, strip.width, 3], which change afterwards.
+   * @param take gets pixels that change afterwards.
    * @throws Problem as `readStrip` does.
    */
-  readonly readRows: ((take: (strip: Strip, rgb: Uint8Array) => void) => void) | undefined;
+  readonly readRows: ((take: TakeStrip) => void) | undefined;
 }
 
 /** libvips's readers of the formats that are decoded; HEIF is AVIF's container. */
@@ -58,9 +58,6 @@ const loaders = ["Jpeg", "Png", "Webp", "Nsgif", "Tiff", "Heif"].flatMap((name) 
   `VipsForeignLoad${name}Buffer`,
   `VipsForeignLoad${name}File`,
 ]);
-
-/** A small photo takes a fifth less time to decode than with libvips's 16, and a large one 6 MB more. */
-const stripRows = 64;
 
 /**
  * Pixels of a plain JPEG up to which all of it is read into a buffer of Bun's, which gives memory back in its own time.
@@ -76,7 +73,7 @@ export function configureSharp(): void {
   sharp.cache(false);
   sharp.block({ operation: ["VipsForeignLoad"] });
   sharp.unblock({ operation: loaders });
-  setStripHeight(`libvips-cpp.so.${sharp.versions.vips}`, stripRows);
+  setStripHeight(vipsSoname, stripRows);
 }
 
 /**
@@ -101,7 +98,8 @@ export async function openImage(
   const format = await readFormat(image);
   if (format === "avif") await checkBoxes(image);
   const plain = format === "jpg" ? openPlainJpeg(image) : undefined;
-  const header = plain?.header ?? (await readHeader(image, format));
+  const metadata = () => openPicture(image).metadata();
+  const header = plain?.header ?? (await metadata().catch((error) => refuse(format, error)));
   const { width, height } = header;
   const strips = await planStrips(image, format, header, options);
   // A TIFF's orientation is part of how its rows are stored: Pillow applies it while it loads.
@@ -112,11 +110,11 @@ export async function openImage(
     const ms = deadlineMs - performance.now();
     return ms > 0 ? ms : refuseSlow();
   };
-  const readRows: OpenedImage["readRows"] = (take) => {
-    const fault = plain?.readRows((strip, rgb) => {
+  const readPlain = (jpeg: PlainJpeg, take: TakeStrip, into?: Uint8Array) => {
+    const fault = jpeg.readRows((strip, rgb) => {
       remainingMs();
       take(strip, rgb);
-    });
+    }, into);
     if (fault !== undefined) refuseBroken(format, fault);
   };
   return {
@@ -130,15 +128,15 @@ export async function openImage(
       const isWhole = strip.width === width && strip.height === height;
       if (plain !== undefined && isWhole && width * height <= maxBufferedPixels) {
         const rgb = new Uint8Array(width * height * 3);
-        const fault = plain.readInto(rgb, remainingMs);
-        return fault === undefined ? rgb : refuseBroken(format, fault);
+        readPlain(plain, () => {}, rgb);
+        return rgb;
       }
       const whole = openPicture(image);
       const source = isWhole ? whole : whole.extract(strip);
       source.timeout({ seconds: Math.ceil(remainingMs() / 1000) });
       return await readPixels(source, header).catch((error) => refuse(format, error));
     },
-    readRows: plain === undefined || isTransposed ? undefined : readRows,
+    readRows: plain === undefined || isTransposed ? undefined : (take) => readPlain(plain, take),
   };
 }
 
@@ -159,14 +157,6 @@ async function readFormat(image: ImageBytes): Promise<ImageFormat> {
     "unsupported-image",
     `This is ${sniffed.unsupported}; JPEG, PNG, WebP, GIF, AVIF and TIFF are decoded.`,
   );
-}
-
-async function readHeader(image: ImageBytes, format: ImageFormat): Promise<ImageHeader> {
-  const header = await openPicture(image)
-    .metadata()
-    .catch((error) => refuse(format, error));
-  const { isProgressive, pages, orientation } = header;
-  return { ...header, isProgressive, pages, orientation };
 }
 
 function openPicture(image: ImageBytes): Sharp {

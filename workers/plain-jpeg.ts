@@ -2,8 +2,11 @@
 import sharp from "sharp";
 import type { ImageBytes } from "../src/backends/protocol.ts";
 import type { Strip } from "../src/image/strips.ts";
-import { type JpegHeader, openJpegReader } from "../src/native/jpeg-reader.ts";
+import { openJpegReader } from "../src/native/jpeg-reader.ts";
 import type { ImageHeader } from "./plan-strips.ts";
+
+/** Takes the next rows with their pixels: uint8, [strip.height, strip.width, 3]. */
+export type TakeStrip = (strip: Strip, rgb: Uint8Array) => void;
 
 /** A JPEG of three channels of 8 bits and one scan, whose header is read. */
 export interface PlainJpeg {
@@ -11,16 +14,19 @@ export interface PlainJpeg {
   /**
    * Decodes all rows, from the top down.
    *
-   * @param take what it throws ends the reading, and is thrown; its `rgb` changes afterwards.
+   * @param take what it throws ends the reading, and is thrown.
+   * @param into where all of them are to stay: uint8, [height, width, 3]. Unless it is given, what `take` gets changes
+   *   afterwards.
    * @returns what is wrong with the image, for the log; undefined when all is read.
    */
-  readRows(take: (rows: Strip, rgb: Uint8Array) => void): string | undefined;
-  /** The same into a buffer for all of them: uint8, [height, width, 3]. */
-  readInto(rgb: Uint8Array, take: () => void): string | undefined;
+  readRows(take: TakeStrip, into?: Uint8Array): string | undefined;
 }
 
+/** Of the library that sharp has loaded. */
+export const vipsSoname = `libvips-cpp.so.${sharp.versions.vips}`;
+
 /** Undefined where this host's libvips cannot be called. */
-export const jpegReader = openJpegReader(`libvips-cpp.so.${sharp.versions.vips}`);
+export const jpegReader = openJpegReader(vipsSoname);
 
 /** Of rows on their way: a row of the longest side that is accepted, and a photo's first dozens. */
 const band = new Uint8Array(1024 * 1024);
@@ -31,25 +37,12 @@ export function openPlainJpeg(image: ImageBytes): PlainJpeg | undefined {
   const found = jpegReader?.readHeader(source);
   if (jpegReader === undefined || found === undefined) return undefined;
   const { width } = found;
+  const plain = { space: "srgb", channels: 3, depth: "uchar", hasAlpha: false } as const;
   return {
-    header: headerOf(found),
-    readRows: (take) =>
-      jpegReader.readRows(source, found, band, (top, height, rgb) =>
+    header: { ...found, ...plain, isProgressive: false },
+    readRows: (take, into = band) =>
+      jpegReader.readRows(source, found, into, (top, height, rgb) =>
         take({ left: 0, top, width, height }, rgb),
       ),
-    readInto: (rgb, take) => jpegReader.readRows(source, found, rgb, take),
-  };
-}
-
-/** In sharp's words. */
-function headerOf(found: JpegHeader): ImageHeader {
-  return {
-    ...found,
-    space: "srgb",
-    channels: 3,
-    depth: "uchar",
-    isProgressive: false,
-    hasAlpha: false,
-    pages: undefined,
   };
 }

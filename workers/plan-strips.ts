@@ -10,11 +10,18 @@ import { limits } from "../src/limits.ts";
 import { giveBack, readAll } from "./image-bytes.ts";
 
 /** What an image's header says, in sharp's words. */
-export type ImageHeader = Required<
-  Pick<Metadata, "width" | "height" | "space" | "channels" | "depth" | "hasAlpha">
-> & {
-  readonly [Name in "isProgressive" | "pages" | "orientation"]: Metadata[Name] | undefined;
-};
+export type ImageHeader = Pick<
+  Metadata,
+  | "width"
+  | "height"
+  | "space"
+  | "channels"
+  | "depth"
+  | "hasAlpha"
+  | "isProgressive"
+  | "pages"
+  | "orientation"
+>;
 
 /** Each format as sentences call it. */
 export const formatNames = {

@@ -46,7 +46,6 @@ export function createPreprocess({ side, ...normalization }: PixelInput): Prepro
     const resampling = startResampling(image);
     if (image.readRows && also === undefined) image.readRows(resampling.add);
     else await readStrips(image, resampling, also);
-    if (image.width * image.height >= trimPixels) trimHeap();
     const crop = resampling.finish();
     rgbToPixelValues(crop, levels, out, offset);
     return crop;
@@ -54,7 +53,7 @@ export function createPreprocess({ side, ...normalization }: PixelInput): Prepro
 }
 
 async function readStrips(
-  { strips, readStrip }: Pick<OpenedImage, "strips" | "readStrip">,
+  { width, height, strips, readStrip }: Parameters<Preprocess>[0],
   resampling: Resampling,
   also?: StripReader,
 ): Promise<void> {
@@ -62,6 +61,6 @@ async function readStrips(
     const rgb = await readStrip(strip);
     resampling.add(strip, rgb);
     if (!also?.add(strip, rgb)) giveBack(rgb);
-    if (strips.length > 1) trimHeap();
+    if (width * height >= trimPixels) trimHeap();
   }
 }

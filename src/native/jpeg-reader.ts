@@ -1,5 +1,7 @@
 import { dlopen } from "bun:ffi";
 import { cString } from "./c-string.ts";
+import { openLibc } from "./libc.ts";
+import { stripRows } from "./strip-height.ts";
 
 /** `VIPS_ACCESS_SEQUENTIAL`: rows come from the top down, and none is kept. */
 const SEQUENTIAL = 1;
@@ -8,9 +10,6 @@ const FAIL_ON_ERROR = 2;
 /** `VIPS_INTERPRETATION_sRGB` and `VIPS_FORMAT_UCHAR`. */
 const SRGB = 22;
 const UCHAR = 0;
-
-/** Rows that are decoded at a time: as many as libvips is set to make, and few enough for a core's cache. */
-const rowsAtATime = 64;
 
 /** What is read: bytes, or the path of a file. */
 export type JpegSource = Uint8Array | string;
@@ -55,7 +54,7 @@ export interface JpegReader {
 /**
  * Opens the libvips that sharp has loaded, to have it decode in the thread that asks. sharp itself hands every image
  * to a thread of Bun's pool, and libvips each strip to one of its own, which together cost as much again as a small
- * photo's decoding (`test/bench/`, figure `pixels`). It is the same decoder with the same settings, so the pixels are
+ * photo's decoding (BENCHMARKS.md, by thread). It is the same decoder with the same settings, so the pixels are
  * the same, and so is what it refuses.
  *
  * @param soname of the loaded libvips.
@@ -110,8 +109,6 @@ function openLibrary(soname: string) {
 
 /** `G_LOG_LEVEL_WARNING`. */
 const WARNING = 16;
-/** `RTLD_LAZY | RTLD_NOLOAD` of dlopen(3). */
-const RTLD_LAZY_NOLOAD = 5;
 
 /**
  * Has libvips's warnings, such as of bytes that do not belong to a JPEG, go nowhere. sharp keeps them in a queue without
@@ -120,16 +117,9 @@ const RTLD_LAZY_NOLOAD = 5;
  * function of libvips's own that does nothing.
  */
 function dropWarnings(soname: string, vips: Libvips): void {
-  const { symbols, close } = dlopen("libc.so.6", {
-    dlopen: { args: ["cstring", "i32"], returns: "ptr" },
-    dlsym: { args: ["ptr", "cstring"], returns: "ptr" },
-    dlclose: { args: ["ptr"], returns: "i32" },
-  });
-  const library = symbols.dlopen(cString(soname), RTLD_LAZY_NOLOAD);
-  const nothing = symbols.dlsym(library, cString("vips_version_string"));
-  symbols.dlclose(library);
-  close();
-  if (nothing === null) throw new Error("libvips has no such function");
+  using libc = openLibc();
+  const nothing = libc.addressIn(soname, "vips_version_string");
+  if (nothing === undefined) throw new Error("libvips has no such function");
   vips.g_log_set_handler(cString("VIPS"), WARNING, nothing, null);
 }
 
@@ -230,6 +220,6 @@ const isThere = ({ at }: { readonly at: bigint }): boolean => at !== 0n;
 function divideRows({ width, height }: JpegHeader, roomBytes: number) {
   const room = Math.floor(roomBytes / (width * 3));
   if (room < 1) throw new RangeError(`no room for a row of ${width} pixels`);
-  const step = Math.min(rowsAtATime, height, room);
+  const step = Math.min(stripRows, height, room);
   return { step, held: room < height ? step : height };
 }

@@ -1,4 +1,4 @@
-import { dlopen as openLibrary } from "bun:ffi";
+import { dlopen as openLibrary, type Pointer } from "bun:ffi";
 import { cString } from "./c-string.ts";
 
 /** `MFD_CLOEXEC` of memfd_create(2): child processes do not inherit the file. */
@@ -29,6 +29,8 @@ export interface Libc extends Disposable {
   loadLibrary(path: string): string | undefined;
   /** Whether a loaded library answers to this `SONAME`. */
   isLoaded(soname: string): boolean;
+  /** @returns where a function of a loaded library begins, or undefined where there is none. */
+  addressIn(soname: string, name: string): Pointer | bigint | undefined;
   /** Gives pages back: reading them again takes them from their file. `start` is a page's. */
   releasePages(start: number, bytes: number): void;
   readonly pageBytes: number;
@@ -44,6 +46,7 @@ export function openLibc(): Libc {
     getpagesize: { args: [], returns: "i32" },
     flock: { args: ["i32", "i32"], returns: "i32" },
     dlopen: { args: ["cstring", "i32"], returns: "ptr" },
+    dlsym: { args: ["ptr", "cstring"], returns: "ptr" },
     dlclose: { args: ["ptr"], returns: "i32" },
     dlerror: { args: [], returns: "cstring" },
   });
@@ -69,6 +72,13 @@ export function openLibc(): Libc {
       if (handle === null) return false;
       symbols.dlclose(handle);
       return true;
+    },
+    addressIn(soname, name) {
+      const handle = symbols.dlopen(cString(soname), RTLD_LAZY_NOLOAD);
+      if (handle === null) return undefined;
+      const address = symbols.dlsym(handle, cString(name));
+      symbols.dlclose(handle);
+      return address ?? undefined;
     },
     releasePages(start, bytes) {
       symbols.madvise(start, bytes, MADV_DONTNEED);

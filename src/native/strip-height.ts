@@ -1,6 +1,9 @@
 import { dlopen, FFIType, ptr } from "bun:ffi";
 import { cString } from "./c-string.ts";
 
+/** A small photo takes a fifth less time to decode than with libvips's 16, and a large one 6 MB more. */
+export const stripRows = 64;
+
 /**
  * How many rows libvips makes at a time, in the whole process. It hands each strip from one thread to another, which
  * for the 16 rows that it is built with costs a fifth of the decoding of a small photo; more than 128 leave the
