@@ -65,6 +65,8 @@ interface Serving {
   readonly observer?: Observer;
   /** Whether a picture that comes alone is inferred on all cores: that takes a session more, which takes time to open. */
   readonly hasWideSession?: boolean;
+  /** Whether the first worker that is warm can answer what comes; a command has work for all of them at once. */
+  readonly isReadyWithFirst?: boolean;
 }
 
 /**
@@ -130,7 +132,7 @@ export function composeCore(config: Config, surroundings: Surroundings, serving:
 function composeLocalModel(
   config: Config,
   surroundings: Surroundings,
-  { observer, hasWideSession = true }: Serving,
+  { observer, hasWideSession = true, isReadyWithFirst = true }: Serving,
 ) {
   const { cores, log, ...rest } = surroundings;
   const { workers, threads, wideThreads } = shapeOf(cores, config.WORKERS);
@@ -144,6 +146,7 @@ function composeLocalModel(
     writeModelTimeoutMs: limits.writeModelTimeoutMs,
     pingTimeoutMs: limits.pingTimeoutMs,
     onWorkerLost: rest.onWorkerLost,
+    isReadyWithFirst,
     observer,
     log,
   });

@@ -70,8 +70,9 @@ export interface Batcher {
    */
   writeModel(model: ModelToWrite): Promise<WrittenModel>;
   /**
-   * Loads the model, if there is one, into every worker and runs it once in each. The session of all cores, where
-   * the model is to have one, is opened after that, by the first of them, and nobody waits for it.
+   * Loads the model, if there is one, into every worker and runs it once in each; or into the first, where that is
+   * enough, and nobody waits for the others. The session of all cores, where the model is to have one, is opened after
+   * that, by the first of them, and nobody waits for it either.
    *
    * @throws Problem `shutting-down` once closed, `model-unavailable` for a model that cannot be used;
    *   Error if one of them cannot.

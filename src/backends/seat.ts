@@ -45,7 +45,7 @@ export interface Seat {
    *   cannot be used.
    */
   warmUp(model: ClipModelFile | undefined): Promise<void>;
-  /** Opens the session of all cores, as soon as the seat is free; again whenever the worker is warmed up again. */
+  /** Opens the session of all cores, as soon as the seat is free; again whenever the worker is warmed up again. Nothing once it is closed. */
   widen(): void;
   /** Whether it is open. */
   isWide(): boolean;
@@ -119,7 +119,7 @@ export function createSeat(options: SeatOptions): Seat {
 
   function widen(): void {
     const terms = { timeoutMs: options.warmUpTimeoutMs, fault: "a worker opens no second session" };
-    turns.add(() => settle(session.widen(), terms));
+    if (!isClosed) turns.add(() => settle(session.widen(), terms));
   }
 
   worker.onDeath(() => {

@@ -1,4 +1,5 @@
 /** All workers' seats: who is free, who is lost, and what is asked of all of them. */
+import { messageOf } from "../errors.ts";
 import { inTime } from "./deadline.ts";
 import type { Worker } from "./pool.ts";
 import type { ClipModelFile, ModelToWrite, WrittenModel } from "./protocol.ts";
@@ -8,6 +9,8 @@ export interface SeatsOptions extends Omit<SeatOptions, "worker" | "cores"> {
   readonly workers: readonly Worker[];
   /** ms; writing a model that takes longer hangs. */
   readonly writeModelTimeoutMs: number;
+  /** Whether a model counts as loaded once the first worker has it; otherwise once all have. */
+  readonly isReadyWithFirst?: boolean;
 }
 
 export interface Seats {
@@ -35,8 +38,9 @@ export interface Seats {
    */
   writeModel(model: ModelToWrite): Promise<WrittenModel>;
   /**
-   * Loads the model, if there is one, into every worker. The session of all cores, where the model is to have
-   * one, is opened after that, by the first of them, and nobody waits for it.
+   * Loads the model, if there is one, into every worker; or into the first, where that is enough, and nobody waits for
+   * the others: one of them that cannot load it stays without work. The session of all cores, where the model is to have
+   * one, is opened after that, by the first of them, and nobody waits for it either.
    *
    * @throws as {@link Seat.warmUp} does.
    */
@@ -55,6 +59,15 @@ export function createSeats(options: SeatsOptions): Seats {
   const check = () => {
     for (const seat of seats) seat.check();
   };
+
+  async function warmUpOthers(others: readonly Seat[], model: ClipModelFile): Promise<void> {
+    const outcomes = await Promise.allSettled(others.map((seat) => seat.warmUp(model)));
+    for (const outcome of outcomes) {
+      if (outcome.status === "fulfilled") continue;
+      options.log.warn("a worker could not load the model", { cause: messageOf(outcome.reason) });
+    }
+  }
+
   return {
     free: () => seats.filter((seat) => seat.isFree()),
     here,
@@ -77,8 +90,17 @@ export function createSeats(options: SeatsOptions): Seats {
       });
     },
     warmUp: async (model) => {
-      await Promise.all(seats.map((seat) => seat.warmUp(model)));
-      if (model?.wideThreads !== undefined) seats[0]?.widen();
+      const [first, ...others] = seats;
+      const widen = () => {
+        if (model?.wideThreads !== undefined) first?.widen();
+      };
+      if (model === undefined || options.isReadyWithFirst !== true) {
+        await Promise.all(seats.map((seat) => seat.warmUp(model)));
+        widen();
+        return;
+      }
+      await first?.warmUp(model);
+      void warmUpOthers(others, model).then(widen);
     },
     check,
     close: async () => {
