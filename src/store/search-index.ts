@@ -72,6 +72,8 @@ function openWhole(path: string): SearchIndex | undefined {
     database.run("PRAGMA synchronous = NORMAL");
     // Names tell of pictures: those that are deleted are overwritten.
     database.run("PRAGMA secure_delete = ON");
+    // Nor is a copy of them to lie in a folder for temporary files.
+    database.run("PRAGMA temp_store = MEMORY");
     database.transaction(() => prepare(database)).immediate();
     const [check] = database.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").all();
     if (versionOf(database) !== VERSION || check?.quick_check !== "ok") return undefined;
@@ -237,6 +239,8 @@ function createWriter(database: Database, slots: VectorSlots) {
           }
           shorten(first.dimensions);
         });
+        // SQLite overwrites what it deletes, but not the copies that it left on pages from which it had moved rows to others.
+        database.run("VACUUM");
       }
       // Until then the write-ahead log holds earlier pages.
       database.run("PRAGMA wal_checkpoint(TRUNCATE)");

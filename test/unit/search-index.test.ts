@@ -71,6 +71,13 @@ test("two searches at once share one index", async () => {
   one.put("a", "1", east);
   other.put("b", "1", north);
   expect(one.has("b", "1") && other.has("a", "1")).toBe(true);
+  one.keepOnly(new Set(["a"]));
+  other.put("c", "1", northEast);
+  expect([other.has("a", "1"), other.has("b", "1"), one.has("c", "1")]).toEqual([
+    true,
+    false,
+    true,
+  ]);
 });
 
 /** Bytes of every file in the index's folder. */
@@ -112,6 +119,16 @@ test("the name and the vector of a picture that is gone, or has changed, are in 
     const middle = Buffer.from(vector.buffer, 512, 64);
     expect(bytes.includes(middle)).toBe(!isGone && !isChanged(at));
   }
+});
+
+test("no page keeps a copy of a name that is gone, not even of most of it", async () => {
+  const names = Array.from({ length: 300 }, (_, at) => `holiday-${at}-${crypto.randomUUID()}.jpg`);
+  using index = (await open()).index;
+  for (const name of names) index.put(name, "1", east);
+  index.keepOnly(new Set(names.filter((_, at) => at % 3 === 0)));
+  const bytes = await everyByte();
+  const there = names.filter((name) => bytes.includes(name.slice(0, 40)));
+  expect(there).toEqual(names.filter((_, at) => at % 3 === 0));
 });
 
 test("a search finds the same as comparing one by one, whatever was put, changed and forgotten", async () => {
