@@ -132,7 +132,7 @@ export function composeCore(config: Config, surroundings: Surroundings, serving:
 function composeLocalModel(
   config: Config,
   surroundings: Surroundings,
-  { observer, hasWideSession = true, isReadyWithFirst = true }: Serving,
+  { observer, hasWideSession = true, isReadyWithFirst = false }: Serving,
 ) {
   const { cores, log, ...rest } = surroundings;
   const { workers, threads, wideThreads } = shapeOf(cores, config.WORKERS);

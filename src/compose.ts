@@ -43,8 +43,8 @@ export function composeService(config: Config, surroundings: Surroundings): Serv
   });
   const core = composeCore(config, surroundings, {
     sharePlaces: shareOf(config.QUEUE_LIMIT),
-    recall: memory?.recall,
-    observer: monitoring.observer,
+    ...{ recall: memory?.recall, observer: monitoring.observer },
+    isReadyWithFirst: true,
   });
   const { embedder, textEmbedder, batcher, clip, downloads } = core;
   const admission = composeAdmission(config, batcher);
@@ -229,8 +229,8 @@ export interface Service {
   /** See `HttpServer`: resolves with false, and goes on, if no other instance has taken the port over. */
   handOver(): Promise<boolean>;
   /**
-   * Loads the native libraries, and the local model into every worker; `/readyz` says how that went. To be
-   * called in the same turn of the event loop in which `listen` resolved: no request may be there before.
+   * Loads the native libraries, and the local model, until the first worker has it: `/readyz` says how that went, and
+   * the others load it then. To be called in the same turn of the event loop in which `listen` resolved: no request may be there before.
    *
    * @throws Error with one sentence, if the native libraries cannot be loaded here.
    * @param keepsTrying whether weights that cannot be downloaded now are tried for until the service stops.

@@ -157,7 +157,7 @@ function composeNow(call: CommandCall, given: Given) {
   const here = surround(call, given);
   here.prepareThreads();
   const memory = composeMemory(call.config, here);
-  const terms = { recall: memory?.recall, hasWideSession: false, isReadyWithFirst: false };
+  const terms = { recall: memory?.recall, hasWideSession: false };
   return { ...composeCore(call.config, here, terms), memory };
 }
 

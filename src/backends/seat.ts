@@ -16,7 +16,7 @@ export interface SeatOptions {
   /** ms; an idle worker that does not answer by then hangs too. */
   readonly pingTimeoutMs: number;
   readonly log: Pick<Log, "warn">;
-  /** Called when the worker hangs or cannot be warmed up again: the process must drain and restart. */
+  /** Called when the worker hangs, or cannot be warmed up (again): the process must drain and restart. */
   readonly onWorkerLost: (cause: Error) => void;
   /** Called each time the seat is free and has no errand left, and when it is lost. */
   readonly onChange: () => void;

@@ -1,6 +1,5 @@
 /** All workers' seats: who is free, who is lost, and what is asked of all of them. */
-import { messageOf } from "../errors.ts";
-import { inTime } from "./deadline.ts";
+import { DeadlineError, inTime } from "./deadline.ts";
 import type { Worker } from "./pool.ts";
 import type { ClipModelFile, ModelToWrite, WrittenModel } from "./protocol.ts";
 import { createSeat, type Seat, type SeatOptions } from "./seat.ts";
@@ -39,7 +38,7 @@ export interface Seats {
   writeModel(model: ModelToWrite): Promise<WrittenModel>;
   /**
    * Loads the model, if there is one, into every worker; or into the first, where that is enough, and nobody waits for
-   * the others: one of them that cannot load it stays without work. The session of all cores, where the model is to have
+   * the others: of one that cannot load it `onWorkerLost` tells. The session of all cores, where the model is to have
    * one, is opened after that, by the first of them, and nobody waits for it either.
    *
    * @throws as {@link Seat.warmUp} does.
@@ -60,11 +59,14 @@ export function createSeats(options: SeatsOptions): Seats {
     for (const seat of seats) seat.check();
   };
 
+  /** What the first has loaded, the others can: one that fails is as good as one that cannot be warmed up again. */
   async function warmUpOthers(others: readonly Seat[], model: ClipModelFile): Promise<void> {
     const outcomes = await Promise.allSettled(others.map((seat) => seat.warmUp(model)));
     for (const outcome of outcomes) {
-      if (outcome.status === "fulfilled") continue;
-      options.log.warn("a worker could not load the model", { cause: messageOf(outcome.reason) });
+      // Of one that hangs its seat has told.
+      if (outcome.status === "fulfilled" || outcome.reason instanceof DeadlineError) continue;
+      const cause: unknown = outcome.reason;
+      options.onWorkerLost(new Error("a worker could not load the model", { cause }));
     }
   }
 

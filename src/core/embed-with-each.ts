@@ -82,7 +82,7 @@ interface EachEmbedderOptions {
   /** Absent where every vector is made anew. */
   readonly recall?: Recall | undefined;
   /** Decodes an image for nothing but its report, where every vector was known. */
-  readonly inspect: (job: EmbedJob) => Promise<Pick<BackendOutcome, "facts" | "report">>;
+  readonly inspect: (job: EmbedJob) => Promise<Pick<BackendOutcome, "facts" | "report" | "bytes">>;
   /** Absent where nobody asks for thumbnails. */
   readonly makeThumbnail?: MakeThumbnail;
   /** ms from the request's last byte to its answer. */
@@ -126,6 +126,7 @@ export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
     const { image } = progress;
     if (progress.report !== undefined || isGone(image)) return;
     const seen = await inspect({ ...job, image, also: { isReported: true } });
+    progress.image = broughtBack(image, seen.bytes, image.sha256);
     progress.facts ??= seen.facts;
     progress.report = seen.report;
   }
@@ -153,13 +154,12 @@ export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
     const image = await open(input, signal, timings);
     const progress: Progress = { image, hits: 0 };
     const { isReported, trail } = input;
-    const of = { signal, deadline, traceparent: trail?.traceparent() };
-    const terms = { of, isReported, trail };
+    const traceparent = trail?.traceparent();
+    const terms = { of: { signal, deadline, traceparent }, isReported, trail };
     const order = inOrder([...new Set(served.values())], image, recall);
     const results = await askEach(recall, order, terms, progress, timings);
     if (isReported) await completeReport(terms, progress);
-    const { facts } = progress;
-    if (facts !== undefined) trail?.noteImage({ pixels: facts.width * facts.height });
+    noteSize(progress, trail);
     const all = admitted.map(([asked, one]) => ({
       asked,
       outcome: one instanceof Problem ? one : toOutcome(results.get(one), input.normalize),
@@ -167,7 +167,7 @@ export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
     const problem = onlyProblem(all);
     if (problem !== undefined) return problem;
     noteFailures(all, trail);
-    const shown = input.thumbnail ? await show(progress.image, of) : {};
+    const shown = input.thumbnail ? await show(progress.image, terms.of) : {};
     signal.throwIfAborted();
     return {
       sha256: progress.facts?.sha256 ?? progress.image.sha256 ?? "",
@@ -230,9 +230,7 @@ async function ask(
     ? recall.embed(backend, own)
     : backend.embed(own));
   const { facts, bytes } = outcome;
-  const sha256 = facts?.sha256 ?? image.sha256;
-  const known = sha256 === undefined ? {} : { sha256 };
-  progress.image = bytes ? { kind: "memory", bytes, ...known } : { ...image, ...known };
+  progress.image = broughtBack(image, bytes, facts?.sha256 ?? image.sha256);
   progress.facts ??= facts;
   progress.report ??= outcome.report;
   progress.prepared ??= outcome.prepared;
@@ -287,6 +285,20 @@ function noteFailures(all: readonly OfOneModel[], trail: EachInput["trail"]): vo
 function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   throw error;
+}
+
+function noteSize({ facts }: Progress, trail: EachInput["trail"]): void {
+  if (facts !== undefined) trail?.noteImage({ pixels: facts.width * facts.height });
+}
+
+/** The image once it has been with a worker, which gives the bytes of a `memory` image back. */
+function broughtBack(
+  image: ImageBytes,
+  bytes: BackendOutcome["bytes"],
+  sha256: string | undefined,
+): ImageBytes {
+  const known = sha256 === undefined ? {} : { sha256 };
+  return bytes ? { kind: "memory", bytes, ...known } : { ...image, ...known };
 }
 
 /** Whether the bytes were given away and did not come back. */

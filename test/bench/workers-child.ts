@@ -14,8 +14,17 @@ export type WorkersAnswer = string;
 const [count = "1"] = process.argv.slice(2);
 const starting = startService({ WORKERS: count }, {}, Number(count));
 
-answerQuestions<WorkersQuestion, WorkersAnswer>(async () => (await starting).url.href);
+answerQuestions<WorkersQuestion, WorkersAnswer>(async () => {
+  const { url } = await starting;
+  // It is ready with the first of them.
+  while (!(await metricsOf(url)).includes("\nimagesvc_workers_busy 0\n")) await Bun.sleep(20);
+  return url.href;
+});
 process.on("SIGTERM", async () => {
   await (await starting).stop();
   process.exit(0);
 });
+
+async function metricsOf(url: URL): Promise<string> {
+  return await (await fetch(new URL("/metrics", url))).text();
+}

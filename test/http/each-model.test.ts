@@ -184,6 +184,14 @@ describe("each model has an outcome of its own", () => {
 });
 
 describe("a report", () => {
+  test("leaves the picture for a thumbnail, also where the vector was known", async () => {
+    const bytes = await makeJpeg({ width: 90, height: 60, kind: "noise" });
+    const body = { image_base64: base64Of(bytes), models: [clip], report: true };
+    const first = await answerTo(body, "?thumbnail=true", remembering);
+    expect(Object.keys(first)).toContain("thumbnail");
+    expect(await answerTo(body, "?thumbnail=true", remembering)).toEqual(first);
+  });
+
   test("tells what was decoded, upright, and what CLIP sees of it", async () => {
     const bytes = await makeJpeg({ width: 700, height: 400, orientation: 6 });
     const { report } = await answerTo({ image_base64: base64Of(bytes), models, report: true });

@@ -1,6 +1,6 @@
 /** A model that counts as loaded once the first worker has it: what the others do then; with workers that the test holds. */
 import { expect, test } from "bun:test";
-import { createBatcher } from "../../src/backends/batcher.ts";
+import { type BatcherOptions, createBatcher } from "../../src/backends/batcher.ts";
 import type { Task } from "../../src/backends/protocol.ts";
 import { until } from "../support/client.ts";
 import { answerMarks, anyModel, createFakeWorker, imageOf } from "../support/fake-worker.ts";
@@ -8,13 +8,12 @@ import { answerMarks, anyModel, createFakeWorker, imageOf } from "../support/fak
 const model = { ...anyModel, wideThreads: 2 };
 
 /** Two workers, whose warm-ups end when the test says so. */
-function setUp() {
+function setUp(options: Partial<BatcherOptions> = {}) {
   const ends = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
   const workers = [
     createFakeWorker({ onWarmUp: () => ends[0].promise }),
     createFakeWorker({ onWarmUp: () => ends[1].promise }),
   ] as const;
-  const warnings: unknown[] = [];
   const lost: Error[] = [];
   const batcher = createBatcher({
     workers,
@@ -26,8 +25,9 @@ function setUp() {
     writeModelTimeoutMs: 60_000,
     pingTimeoutMs: 60_000,
     isReadyWithFirst: true,
-    log: { warn: (message, fields) => void warnings.push([message, fields]) },
+    log: { warn: () => {} },
     onWorkerLost: (cause) => lost.push(cause),
+    ...options,
   });
   const embed = (mark: number) =>
     batcher.embed({
@@ -35,7 +35,7 @@ function setUp() {
       signal: new AbortController().signal,
       deadline: performance.now() + 60_000,
     });
-  return { batcher, embed, ends, lost, warnings, workers };
+  return { batcher, embed, ends, lost, workers };
 }
 
 function kindsOf({ tasks }: { readonly tasks: readonly Task[] }): readonly Task["kind"][] {
@@ -72,20 +72,27 @@ test("the other takes its part once it is warm, and then the session of all core
   expect(kindsOf(workers[1])).toEqual(["warm-up", "embed-images"]);
 });
 
-test("one that cannot load it stays without work, which is logged, and the first goes on", async () => {
-  const { batcher, embed, ends, lost, warnings, workers } = setUp();
+test("one that cannot load it is lost, so that the process drains and starts again", async () => {
+  const { batcher, embed, ends, lost, workers } = setUp();
   ends[0].resolve();
   await batcher.warmUp(model);
   ends[1].reject(new Error("no memory"));
-  await until(() => kindsOf(workers[0]).includes("open-wide"));
-  const answers = [embed(1), embed(2)];
-  const held = await workers[0].next();
-  answerMarks(held);
+  await until(() => lost.length > 0);
+  expect(lost).toMatchObject([
+    { message: "a worker could not load the model", cause: new Error("no memory") },
+  ]);
+  const answer = embed(1);
   answerMarks(await workers[0].next());
-  await Promise.all(answers);
-  expect(kindsOf(workers[1])).toEqual(["warm-up"]);
-  expect(warnings).toEqual([["a worker could not load the model", { cause: "no memory" }]]);
-  expect(lost).toEqual([]);
+  await answer;
+});
+
+test("one that hangs at it is told of once", async () => {
+  const { batcher, ends, lost } = setUp({ warmUpTimeoutMs: 20 });
+  ends[0].resolve();
+  await batcher.warmUp(model);
+  await until(() => lost.length > 0);
+  await Bun.sleep(20);
+  expect(lost).toMatchObject([{ name: "DeadlineError" }]);
 });
 
 test("a model that the first cannot load is not tried by the other", async () => {

@@ -90,7 +90,7 @@ test("before it is loaded it is loading, and refuses with a time to come back", 
   expect(clip.admission(now)).toMatchObject({ code: "model-unavailable", retryAfterS: 5 });
 });
 
-test("once every worker is warm it is ready, and refuses nothing", async () => {
+test("once the workers are warm it is ready, and refuses nothing", async () => {
   const models: (ClipModelFile | undefined)[] = [];
   const worker = createFakeWorker({
     onWarmUp: async (model) => {

@@ -131,6 +131,28 @@ test("no page keeps a copy of a name that is gone, not even of most of it", asyn
   expect(there).toEqual(names.filter((_, at) => at % 3 === 0));
 });
 
+test("copies that a process left which was killed are erased by the next that looks", async () => {
+  const names = Array.from({ length: 300 }, (_, at) => `holiday-${at}-${crypto.randomUUID()}.jpg`);
+  const kept = names.filter((_, at) => at % 3 === 0);
+  using index = (await open()).index;
+  for (const name of names) index.put(name, "1", east);
+  {
+    using killed = new Database(path);
+    killed.run("PRAGMA secure_delete = ON");
+    const forget = killed.query("DELETE FROM pictures WHERE path = ?");
+    killed.transaction(() => {
+      for (const name of names) if (!kept.includes(name)) forget.run(name);
+      killed.run("PRAGMA application_id = 1");
+    })();
+    killed.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+  const left = await everyByte();
+  expect(names.filter((name) => left.includes(name.slice(0, 40))).length).toBeGreaterThan(100);
+  index.keepOnly(new Set(kept));
+  const bytes = await everyByte();
+  expect(names.filter((name) => bytes.includes(name.slice(0, 40)))).toEqual(kept);
+});
+
 test("a search finds the same as comparing one by one, whatever was put, changed and forgotten", async () => {
   const names = fc.constantFrom(...Array.from({ length: 12 }, (_, at) => `${at}.jpg`));
   const vectors = fc
