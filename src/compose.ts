@@ -230,7 +230,8 @@ export interface Service {
   handOver(): Promise<boolean>;
   /**
    * Loads the native libraries, and the local model, until the first worker has it: `/readyz` says how that went, and
-   * the others load it then. To be called in the same turn of the event loop in which `listen` resolved: no request may be there before.
+   * the others load it then. To be called in the same turn of the event loop in which `listen` resolved: no request may
+   * be there before.
    *
    * @throws Error with one sentence, if the native libraries cannot be loaded here.
    * @param keepsTrying whether weights that cannot be downloaded now are tried for until the service stops.

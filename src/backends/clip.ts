@@ -39,8 +39,7 @@ export interface LoadTerms {
 export interface ClipBackend extends ImageBackend, TextBackend {
   /**
    * Finds, downloads or makes the weights, and warms the workers up, as the batcher does; nothing where it is ready
-   * already.
-   * Never throws: `state` says how it went.
+   * already. Never throws: `state` says how it went.
    */
   load(terms: LoadTerms): Promise<void>;
 }

@@ -45,7 +45,10 @@ export interface Seat {
    *   cannot be used.
    */
   warmUp(model: ClipModelFile | undefined): Promise<void>;
-  /** Opens the session of all cores, as soon as the seat is free; again whenever the worker is warmed up again. Nothing once it is closed. */
+  /**
+   * Opens the session of all cores, as soon as the seat is free; again whenever the worker is warmed up again. Nothing
+   * once it is closed.
+   */
   widen(): void;
   /** Whether it is open. */
   isWide(): boolean;

@@ -126,7 +126,7 @@ export function createEachEmbedder(options: EachEmbedderOptions): EachEmbedder {
     const { image } = progress;
     if (progress.report !== undefined || isGone(image)) return;
     const seen = await inspect({ ...job, image, also: { isReported: true } });
-    progress.image = broughtBack(image, seen.bytes, image.sha256);
+    progress.image = broughtBack(image, seen);
     progress.facts ??= seen.facts;
     progress.report = seen.report;
   }
@@ -229,9 +229,8 @@ async function ask(
   const outcome: BackendOutcome & { readonly cache?: CacheStatus | undefined } = await (recall
     ? recall.embed(backend, own)
     : backend.embed(own));
-  const { facts, bytes } = outcome;
-  progress.image = broughtBack(image, bytes, facts?.sha256 ?? image.sha256);
-  progress.facts ??= facts;
+  progress.image = broughtBack(image, outcome);
+  progress.facts ??= outcome.facts;
   progress.report ??= outcome.report;
   progress.prepared ??= outcome.prepared;
   if (outcome.cache !== undefined) {
@@ -294,9 +293,9 @@ function noteSize({ facts }: Progress, trail: EachInput["trail"]): void {
 /** The image once it has been with a worker, which gives the bytes of a `memory` image back. */
 function broughtBack(
   image: ImageBytes,
-  bytes: BackendOutcome["bytes"],
-  sha256: string | undefined,
+  { facts, bytes }: Pick<BackendOutcome, "facts" | "bytes">,
 ): ImageBytes {
+  const sha256 = facts?.sha256 ?? image.sha256;
   const known = sha256 === undefined ? {} : { sha256 };
   return bytes ? { kind: "memory", bytes, ...known } : { ...image, ...known };
 }

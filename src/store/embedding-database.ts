@@ -6,6 +6,7 @@ import { constants, Database, SQLiteError } from "bun:sqlite";
 import { closeSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { codeOf } from "../errors.ts";
+import { pragma } from "./pragma.ts";
 
 /** Goes into every file: to be raised whenever the tables change. */
 const VERSION = 1;
@@ -150,7 +151,8 @@ function open(path: string, prepare: (database: Database) => void): Database {
     // Else the last one to close a file that was set aside would delete its successor's log.
     database.fileControl(constants.SQLITE_FCNTL_PERSIST_WAL, 1);
     prepare(database);
-    if (versionOf(database) !== VERSION) throw new ForeignFileError("another version's file");
+    if (pragma(database, "user_version") !== VERSION)
+      throw new ForeignFileError("another version's file");
     return database;
   } catch (error) {
     database.close();
@@ -163,8 +165,4 @@ function makeTables(database: Database): void {
     .query<{ tables: number }, []>("SELECT count(*) AS tables FROM sqlite_schema")
     .all();
   if (tables === 0) database.run(schema);
-}
-
-function versionOf(database: Database): number | undefined {
-  return database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version;
 }

@@ -2,6 +2,7 @@
 import type { Database } from "bun:sqlite";
 import type { NewEmbedding } from "../backends/protocol.ts";
 import type { ImageFormat } from "../image/signature.ts";
+import { pragma } from "./pragma.ts";
 
 /** A vector of the cache. */
 export interface FoundEmbedding extends Omit<NewEmbedding, "fingerprint"> {
@@ -153,12 +154,6 @@ function boundsOf(database: Database) {
 
 function usedPages(database: Database): number {
   return pragma(database, "page_count") - pragma(database, "freelist_count");
-}
-
-function pragma(database: Database, name: string): number {
-  const [value] = database.query<number[], []>(`PRAGMA ${name}`).values()[0] ?? [];
-  if (typeof value !== "number") throw new Error(`SQLite does not tell its ${name}`);
-  return value;
 }
 
 /**

@@ -6,6 +6,7 @@ import { Database, SQLiteError } from "bun:sqlite";
 import { mkdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { cosineSimilarity } from "../vector/similarity.ts";
+import { pragma } from "./pragma.ts";
 import { openVectorSlots, type VectorSlots } from "./vector-slots.ts";
 
 /** A picture, and how well it fits. */
@@ -75,11 +76,12 @@ function openWhole(path: string): SearchIndex | undefined {
     database.run("PRAGMA synchronous = NORMAL");
     // Names tell of pictures: those that are deleted are overwritten.
     database.run("PRAGMA secure_delete = ON");
-    // Nor is a copy of them to lie in a folder for temporary files: memory for it, 180 MB for a million pictures.
+    // Nor is a copy of all that are left to lie in a folder for temporary files, while pages are written anew.
     database.run("PRAGMA temp_store = MEMORY");
     database.transaction(() => prepare(database)).immediate();
     const [check] = database.query<{ quick_check: string }, []>("PRAGMA quick_check(1)").all();
-    if (versionOf(database) !== VERSION || check?.quick_check !== "ok") return undefined;
+    if (pragma(database, "user_version") !== VERSION || check?.quick_check !== "ok")
+      return undefined;
     const slots = opened.use(openVectorSlots(vectorsPath(path)));
     database.transaction(() => mend(database, slots)).immediate();
     return toIndex(database, slots, opened.move());
@@ -106,10 +108,6 @@ const schema = `
   CREATE TABLE writers (id TEXT PRIMARY KEY) STRICT;
   PRAGMA user_version = ${VERSION};`;
 
-function versionOf(database: Database): number | undefined {
-  return database.query<{ user_version: number }, []>("PRAGMA user_version").get()?.user_version;
-}
-
 function isBroken(error: unknown): boolean {
   return error instanceof SQLiteError && /^SQLITE_(NOTADB|CORRUPT)/.test(error.code ?? "");
 }
@@ -128,11 +126,12 @@ function mend(database: Database, slots: VectorSlots): void {
   const isShort = slots.count(dimensions) < pictures;
   if (!isShort && database.query("SELECT 1 FROM writers").get() === null) return;
   const all = database.query<Picture, []>("SELECT * FROM pictures").all();
-  for (const picture of all.filter((one) => vectorOf(slots, one) === undefined)) {
+  const broken = all.filter((one) => vectorOf(slots, one) === undefined);
+  for (const picture of broken) {
     database.query("DELETE FROM pictures WHERE path = ?").run(picture.path);
     database.query("INSERT OR IGNORE INTO free VALUES (?)").run(picture.slot);
-    noteCopies(database, true);
   }
+  if (broken.length > 0) noteCopies(database, true);
   database.run("DELETE FROM writers");
 }
 
@@ -144,12 +143,9 @@ function noteCopies(database: Database, mayBe: boolean): void {
   database.run(`PRAGMA application_id = ${Number(mayBe)}`);
 }
 
-/** Writes all pages anew, where there may be such copies: 0.7 s for a million pictures. */
+/** Writes all pages anew, where there may be such copies. */
 function eraseCopies(database: Database): void {
-  const { mayBe } = database
-    .query<{ mayBe: number }, []>("SELECT application_id AS mayBe FROM pragma_application_id")
-    .get() ?? { mayBe: 0 };
-  if (mayBe === 0) return;
+  if (pragma(database, "application_id") === 0) return;
   try {
     database.run("VACUUM");
     noteCopies(database, false);

@@ -2,6 +2,7 @@
  * A process with a service of as many workers as it is told, each with a core of its own, as on a machine that has so
  * many: where there are fewer, they hold the same memory and only take longer. `workers-child.ts <workers>`.
  */
+import { until } from "../support/client.ts";
 import { startService } from "../support/service.ts";
 import { answerQuestions } from "./child.ts";
 
@@ -17,7 +18,7 @@ const starting = startService({ WORKERS: count }, {}, Number(count));
 answerQuestions<WorkersQuestion, WorkersAnswer>(async () => {
   const { url } = await starting;
   // It is ready with the first of them.
-  while (!(await metricsOf(url)).includes("\nimagesvc_workers_busy 0\n")) await Bun.sleep(20);
+  await until(async () => (await metricsOf(url)).includes("\nimagesvc_workers_busy 0\n"));
   return url.href;
 });
 process.on("SIGTERM", async () => {

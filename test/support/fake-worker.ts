@@ -112,7 +112,7 @@ export function createFakeWorker(options: FakeWorkerOptions = {}): FakeWorker {
 
 /** A picture of one byte, by which its outcome is known again. */
 export function imageOf(mark: number): ImageBytes & { readonly kind: "memory" } {
-  return { kind: "memory", bytes: new Uint8Array([mark]) };
+  return { kind: "memory", bytes: new Uint8Array([mark]), sha256: `digest of ${mark}` };
 }
 
 /** The marks of the images that a task brings. */

@@ -12,6 +12,7 @@ import {
   imageOf,
   marksOf,
 } from "../support/fake-worker.ts";
+import { patientOptions } from "../support/patient-batcher.ts";
 
 /** A worker is free a moment after its answers are out. */
 async function freed(): Promise<void> {
@@ -22,16 +23,9 @@ async function freed(): Promise<void> {
 async function setUp(onOpenWide = async () => true) {
   const workers = [createFakeWorker({ onOpenWide }), createFakeWorker({ onOpenWide })] as const;
   const batcher = createBatcher({
+    ...patientOptions,
     workers,
-    decode: { maxPixels: 1, orientation: "apply" },
-    maxBatch: 8,
     maxTextBatch: 16,
-    hangTimeoutMs: 60_000,
-    warmUpTimeoutMs: 60_000,
-    writeModelTimeoutMs: 60_000,
-    pingTimeoutMs: 60_000,
-    log: { warn: () => {} },
-    onWorkerLost: () => {},
   });
   await batcher.warmUp({ ...anyModel, wideThreads: 2 });
   await freed();

@@ -13,6 +13,7 @@ import {
   type FakeWorker,
   imageOf,
 } from "../support/fake-worker.ts";
+import { patientOptions } from "../support/patient-batcher.ts";
 
 /** Of the documented load. */
 const clients = 24;
@@ -21,16 +22,10 @@ const clients = 24;
 async function setUp() {
   const workers = [createFakeWorker(), createFakeWorker()] as const;
   const batcher = createBatcher({
+    ...patientOptions,
     workers,
-    decode: { maxPixels: 1, orientation: "apply" },
     maxBatch: limits.maxBatch,
     maxTextBatch: limits.maxTextBatch,
-    hangTimeoutMs: 60_000,
-    warmUpTimeoutMs: 60_000,
-    writeModelTimeoutMs: 60_000,
-    pingTimeoutMs: 60_000,
-    log: { warn: () => {} },
-    onWorkerLost: () => {},
   });
   await batcher.warmUp({ ...anyModel, wideThreads: 2 });
   await Bun.sleep(0);

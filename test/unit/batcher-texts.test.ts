@@ -2,7 +2,6 @@
 import { expect, test } from "bun:test";
 import { createBatcher } from "../../src/backends/batcher.ts";
 import type { ClipTextModelFile } from "../../src/backends/protocol.ts";
-import { createLog } from "../../src/log.ts";
 import {
   answerMarks,
   anyModel,
@@ -11,6 +10,7 @@ import {
   type HeldTask,
   imageOf,
 } from "../support/fake-worker.ts";
+import { patientOptions } from "../support/patient-batcher.ts";
 
 const model: ClipTextModelFile = {
   textTower: "text.onnx",
@@ -22,16 +22,10 @@ const model: ClipTextModelFile = {
 /** A queue of batches of four in front of warm workers. */
 async function setUp(workers: readonly FakeWorker[]) {
   const batcher = createBatcher({
+    ...patientOptions,
     workers,
-    decode: { maxPixels: 1, orientation: "apply" },
     maxBatch: 4,
     maxTextBatch: 4,
-    hangTimeoutMs: 60_000,
-    warmUpTimeoutMs: 60_000,
-    pingTimeoutMs: 60_000,
-    writeModelTimeoutMs: 60_000,
-    log: createLog({ level: "error", format: "json", write: () => {}, now: () => new Date(0) }),
-    onWorkerLost: () => {},
   });
   await batcher.warmUp(anyModel);
   const terms = (signal = new AbortController().signal) => ({

@@ -4,6 +4,7 @@ import { type BatcherOptions, createBatcher } from "../../src/backends/batcher.t
 import type { Task } from "../../src/backends/protocol.ts";
 import { until } from "../support/client.ts";
 import { answerMarks, anyModel, createFakeWorker, imageOf } from "../support/fake-worker.ts";
+import { patientOptions } from "../support/patient-batcher.ts";
 
 const model = { ...anyModel, wideThreads: 2 };
 
@@ -16,16 +17,10 @@ function setUp(options: Partial<BatcherOptions> = {}) {
   ] as const;
   const lost: Error[] = [];
   const batcher = createBatcher({
+    ...patientOptions,
     workers,
-    decode: { maxPixels: 1, orientation: "apply" },
-    maxBatch: 8,
     maxTextBatch: 16,
-    hangTimeoutMs: 60_000,
-    warmUpTimeoutMs: 60_000,
-    writeModelTimeoutMs: 60_000,
-    pingTimeoutMs: 60_000,
     isReadyWithFirst: true,
-    log: { warn: () => {} },
     onWorkerLost: (cause) => lost.push(cause),
     ...options,
   });

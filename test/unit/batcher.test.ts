@@ -13,6 +13,7 @@ import {
   marksOf,
   outcomeOf,
 } from "../support/fake-worker.ts";
+import { patientOptions } from "../support/patient-batcher.ts";
 
 interface Terms {
   readonly signal?: AbortSignal;
@@ -23,15 +24,8 @@ interface Terms {
 function setUp(workers: readonly FakeWorker[], options: Partial<BatcherOptions> = {}) {
   const lost: Error[] = [];
   const batcher = createBatcher({
+    ...patientOptions,
     workers,
-    decode: { maxPixels: 1, orientation: "apply" },
-    maxBatch: 8,
-    maxTextBatch: 8,
-    hangTimeoutMs: 60_000,
-    warmUpTimeoutMs: 60_000,
-    writeModelTimeoutMs: 60_000,
-    pingTimeoutMs: 60_000,
-    log: { warn: () => {} },
     onWorkerLost: (cause) => lost.push(cause),
     ...options,
   });

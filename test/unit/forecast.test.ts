@@ -10,6 +10,7 @@ import {
   type FakeWorker,
   type HeldTask,
 } from "../support/fake-worker.ts";
+import { patientOptions } from "../support/patient-batcher.ts";
 
 const model: ClipTextModelFile = {
   textTower: "text.onnx",
@@ -27,16 +28,8 @@ const timeoutMs = 10_000;
 async function setUp() {
   const worker = createFakeWorker();
   const batcher = createBatcher({
+    ...patientOptions,
     workers: [worker],
-    decode: { maxPixels: 1, orientation: "apply" },
-    maxBatch: 8,
-    maxTextBatch: 8,
-    hangTimeoutMs: 60_000,
-    warmUpTimeoutMs: 60_000,
-    pingTimeoutMs: 60_000,
-    writeModelTimeoutMs: 60_000,
-    log: { warn: () => {} },
-    onWorkerLost: () => {},
   });
   await batcher.warmUp(anyModel);
   const ask = (inputs: number, kind: InputKind = "text") =>
