@@ -131,7 +131,8 @@ async function runImages(
   const outcomes = await worker.run(task, buffersOf(jobs));
   const toSettle = jobs.map((job, index) => {
     const { notStarted, bytes } = outcomes[index] ?? {};
-    const image = bytes === undefined ? job.image : ({ kind: "memory", bytes } as const);
+    const image =
+      bytes === undefined ? job.image : ({ ...job.image, kind: "memory", bytes } as const);
     const tryAgain = () => {
       if (!job.isOver()) putBack({ ...job, image });
     };

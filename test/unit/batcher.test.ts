@@ -438,6 +438,8 @@ test("an image that its batch had no time for waits for the next, with the bytes
   (await worker.next()).answer(outcomes);
   const next = await worker.next();
   expect(marksOf(next)).toEqual([2]);
+  // It is not hashed again.
+  expect(next.task).toMatchObject({ images: [{ sha256: "digest of 2" }] });
   answerMarks(next);
   expect(await Promise.all(embedded)).toEqual([0, 1, 2]);
 });
