@@ -26,7 +26,7 @@ export function modelFilesIn(folder: string): ModelFiles {
 const SYNTHETIC_VERSION = 3;
 const GRAPH_VERSION = 3;
 /** Goes into the name of an int8 tower's folder, behind that of the model: to be raised for that tower alone. */
-const INT8_VERSION = 4;
+const INT8_VERSION = 5;
 
 /** Folder of everything that is written from weights. */
 export function preparedFolderIn(modelsDir: string): string {

@@ -1,27 +1,25 @@
 /** The int8 arithmetic in onnxruntime, against the same sums in TypeScript, and a tower of it against fp32. */
 import { describe, expect, test } from "bun:test";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { normalizedLevels, rgbToPixelValues } from "../../src/image/tensor.ts";
 import type { Int8Arithmetic } from "../../src/models/onnx/arithmetic.ts";
 import { maxWeightCode } from "../../src/models/onnx/arithmetic.ts";
-import { placeWeights } from "../../src/models/onnx/external-data.ts";
-import { createGraphBuilder, type Graph } from "../../src/models/onnx/graph.ts";
+import { createGraphBuilder } from "../../src/models/onnx/graph.ts";
 import { imageTower } from "../../src/models/onnx/image-tower.ts";
 import { INT8_OPSET, int8Linear } from "../../src/models/onnx/int8-linear.ts";
 import { float32Linear, type LinearLayer } from "../../src/models/onnx/linear.ts";
-import { encodeModel } from "../../src/models/onnx/model-proto.ts";
-import { layerNorm, layerNorms, rootMeanSquareNorms } from "../../src/models/onnx/norms.ts";
+import { layerNorms, rotatedNorms } from "../../src/models/onnx/norms.ts";
 import { int8PatchEmbedding } from "../../src/models/onnx/pixel-codes.ts";
 import { quantizeWeight } from "../../src/models/onnx/quantized-weight.ts";
 import { encode } from "../../src/models/onnx/transformer.ts";
 import { int8FilesOf } from "../../src/models/prepared.ts";
 import { cosineSimilarity } from "../../src/vector/similarity.ts";
-import { loadOnnxruntime, openSession } from "../../workers/onnxruntime.ts";
 import { createSession } from "../../workers/session.ts";
 import { writeModel } from "../../workers/write-model.ts";
 import { relativeDifference } from "../support/difference.ts";
 import { plainImageEmbedding } from "../support/plain-clip.ts";
+import { runGraph } from "../support/run-graph.ts";
 import { clipInput, temporaryFolder, tinyClip, tinyTensors } from "../support/tiny-clip.ts";
 
 const arithmetics = ["int8", "int8-7bit"] as const;
@@ -42,14 +40,20 @@ function plainInt8(rows: Float32Array, layer: LinearLayer, arithmetic: Int8Arith
   const weight = tinyTensors.read(layer.weight.name, [outputs, inputs]);
   const { codes, scales } = quantizeWeight(weight, outputs, maxWeightCode(arithmetic));
   const bias = layer.bias && tinyTensors.read(layer.bias.name, [outputs]);
-  const { inputFactor = 1, outputFactor = 1, inputMinimum } = layer;
+  const { inputFactor = 1, outputFactor = 1, inputMinimum, inputLimit } = layer;
+  const scaleOf = (x: Float32Array): number => {
+    if (inputLimit !== undefined) return inputLimit / 127;
+    if (inputMinimum !== undefined) return Math.max(Math.max(...x) / 239, -inputMinimum / 16);
+    return Math.max(...x.map(Math.abs)) / 127;
+  };
   return Array.from({ length: rows.length / inputs }, (_, row) => {
     const x = rows.subarray(row * inputs, (row + 1) * inputs);
-    const scale =
-      inputMinimum === undefined
-        ? Math.max(...x.map(Math.abs)) / 127
-        : Math.max(Math.max(...x) / 239, -inputMinimum / 16);
-    const quantized = Array.from(x, (value) => (scale === 0 ? 0 : Math.round(value / scale)));
+    const scale = scaleOf(x);
+    const least = inputLimit === undefined ? Number.NEGATIVE_INFINITY : -128;
+    const most = inputLimit === undefined ? Number.POSITIVE_INFINITY : 127;
+    const quantized = Array.from(x, (value) =>
+      scale === 0 ? 0 : Math.min(most, Math.max(least, Math.round(value / scale))),
+    );
     return Array.from({ length: outputs }, (_, output) => {
       const sum = quantized.reduce(
         (total, code, input) => total + code * (codes[input * outputs + output] ?? 0),
@@ -68,26 +72,6 @@ async function run(rows: Float32Array, layer: LinearLayer, arithmetic: Int8Arith
   int8Linear(graph, arithmetic)(x, layer, "y");
   graph.output({ name: "y", type: "float32", shape: ["rows", outputs] });
   return await runGraph(graph.finish(), rows, [rows.length / inputs, inputs]);
-}
-
-/** Runs a graph of one input `x` and one output `y`. */
-async function runGraph(model: Graph, x: Float32Array, shape: readonly number[]) {
-  await using folder = await temporaryFolder();
-  const path = join(folder.path, "layer.onnx");
-  const { placed, totalBytes } = placeWeights(model);
-  const data = new Uint8Array(totalBytes);
-  for (const { weight, offset } of placed) {
-    const { buffer, byteLength } = weight.read(tinyTensors);
-    data.set(new Uint8Array(buffer, 0, byteLength), offset);
-  }
-  await writeFile(`${path}.data`, data);
-  await writeFile(path, encodeModel(model, "layer.onnx.data"));
-  const { Tensor } = await loadOnnxruntime();
-  const session = await openSession(path, 1, {});
-  const { y } = await session.run({ x: new Tensor("float32", x, shape) });
-  const values = Array.from(y?.data ?? [], Number);
-  await session.release();
-  return values;
 }
 
 const layer: LinearLayer = {
@@ -115,6 +99,15 @@ for (const arithmetic of arithmetics) {
       const rows = makeRows(9, -0.25);
       const { bias: _, ...unbiased } = layer;
       const one = { ...unbiased, inputMinimum: -0.25 };
+      const got = await run(rows, one, arithmetic);
+      expect(relativeDifference(got, plainInt8(rows, one, arithmetic))).toBeLessThan(1e-3);
+    });
+
+    test("and one whose rows are of one size, of which a limit cuts off what lies beyond", async () => {
+      const rows = tinyTensors.read("rows", [9, inputs]).map((value) => 4 * value);
+      const one = { ...layer, inputLimit: 0.5, inputFactor: 0.25, outputFactor: 1.702 };
+      expect(rows.filter((value) => Math.abs(value) > 0.5).length).toBeGreaterThan(5);
+      expect(rows.filter((value) => Math.abs(value) < 0.4).length).toBeGreaterThan(50);
       const got = await run(rows, one, arithmetic);
       expect(relativeDifference(got, plainInt8(rows, one, arithmetic))).toBeLessThan(1e-3);
     });
@@ -187,19 +180,20 @@ test("their product with the patch embedding's weight is that of the normalised 
   expect(relativeDifference(got, expected)).toBeLessThan(1e-5);
 });
 
-test("norms without a mean and a bias give what layer norms give, once the weights around them are made for it", async () => {
+test("rotated norms give what layer norms give, once the weights around them are made for it", async () => {
   const { width, heads } = tinyClip.vision;
   const tokens = 5;
   // The rows' mean is far from 0, so that it shows where it is not taken away.
   const rows = tinyTensors.read("rows", [2 * tokens, width]).map((value) => value + 3);
-  const encoded = async (norms: typeof layerNorms) => {
+  const encoded = async (makeNorms: typeof layerNorms) => {
     const graph = createGraphBuilder("encoder", INT8_OPSET);
     const x = graph.input({ name: "x", type: "float32", shape: ["rows", width] });
     const linear = float32Linear(graph);
+    const norms = makeNorms(graph, width);
     const pooled = encode(graph, x, {
       prefix: "vision_model.encoder",
       architecture: tinyClip.vision,
-      norms: norms(graph, width),
+      norms,
       all: { headShape: graph.integers(tokens, -1, heads, width / heads), linear },
       pooled: { headShape: graph.integers(1, -1, heads, width / heads), linear },
       pool: (all) =>
@@ -208,23 +202,53 @@ test("norms without a mean and a bias give what layer norms give, once the weigh
           graph.constant(BigInt64Array.of(0n), []),
         ]),
     });
-    const last = layerNorm(graph, pooled, "vision_model.post_layernorm", width);
-    graph.node("Identity", [last], {}, "y");
-    graph.output({ name: "y", type: "float32", shape: ["batch", width] });
+    const last = "vision_model.post_layernorm";
+    const projection = norms.behind(last, { ...layer, inputs: width });
+    linear(norms.norm(pooled, last), projection, "y");
+    graph.output({ name: "y", type: "float32", shape: ["batch", outputs] });
     return await runGraph(graph.finish(), rows, [2 * tokens, width]);
   };
   const expected = await encoded(layerNorms);
-  expect(relativeDifference(await encoded(rootMeanSquareNorms), expected)).toBeLessThan(1e-5);
+  expect(relativeDifference(await encoded(rotatedNorms), expected)).toBeLessThan(1e-5);
 });
 
-test("only the first norm and the last, which are of no layer, take a mean", () => {
+test("a channel that stands out far from all others takes no bits away from them, once it is rotated", async () => {
+  const width = 256;
+  const rows = tinyTensors
+    .read("rows", [20, width])
+    .map((value, index) => (index % width === 3 ? 60 : value * Math.sqrt(width)));
+  const behindNorm = async (makeNorms: typeof layerNorms, makeLinear: typeof float32Linear) => {
+    const graph = createGraphBuilder("layer", INT8_OPSET);
+    const x = graph.input({ name: "x", type: "float32", shape: ["rows", width] });
+    const norms = makeNorms(graph, width);
+    const one = norms.behind("norm", { ...layer, inputs: width });
+    makeLinear(graph)(norms.norm(norms.enter(x), "norm"), one, "y");
+    graph.output({ name: "y", type: "float32", shape: ["rows", outputs] });
+    return await runGraph(graph.finish(), rows, [20, width]);
+  };
+  const int8: typeof float32Linear = (graph) => int8Linear(graph, "int8");
+  const expected = await behindNorm(layerNorms, float32Linear);
+  const asTheyAre = relativeDifference(await behindNorm(layerNorms, int8), expected);
+  const rotated = relativeDifference(await behindNorm(rotatedNorms, int8), expected);
+  expect(rotated).toBeLessThan(asTheyAre / 2);
+});
+
+test("only the first norm takes a mean", () => {
   const { nodes } = imageTower(tinyClip, "int8");
   const norms = nodes.map((node) => node.operator).filter((name) => /LayerNorm/.test(name));
-  const ofLayers = Array.from(
-    { length: 2 * tinyClip.vision.layers },
-    () => "SimplifiedLayerNormalization",
-  );
-  expect(norms).toEqual(["LayerNormalization", ...ofLayers, "LayerNormalization"]);
+  const { layers } = tinyClip.vision;
+  const others = Array.from({ length: 2 * layers + 1 }, () => "SimplifiedLayerNormalization");
+  expect(norms).toEqual(["LayerNormalization", ...others]);
+});
+
+test("behind a norm, rows need no scale of their own, and a product adds its bias itself", () => {
+  const count = (kind: string) =>
+    imageTower(tinyClip, "int8").nodes.filter(({ operator }) => operator === kind).length;
+  const { layers } = tinyClip.vision;
+  // What attention has mixed, and what an activation has let through, of each layer.
+  expect(count("ReduceMax")).toBe(2 * layers);
+  // Positions; and what those two bring: a bias each, and the rows that they are added to.
+  expect(count("Add")).toBe(1 + 4 * layers);
 });
 
 /** A picture as if prepared: float32, [3, side, side]. */

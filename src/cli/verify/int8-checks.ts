@@ -5,7 +5,7 @@ import type { FoundPictures } from "./input-checks.ts";
 import { checkImagesTogether, embedPictures, type ModelInUse } from "./vector-checks.ts";
 
 /**
- * Furthest that the cosine of a picture's two vectors may lie below 1. With seeded weights it is 0.0003; beyond a
+ * Furthest that the cosine of a picture's two vectors may lie below 1. With seeded weights it is 0.0004; beyond a
  * hundredth, vectors of near duplicates would be mixed up, and the int8 files that others publish are as near.
  */
 const allowedCosineGap = 0.01;

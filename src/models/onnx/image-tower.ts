@@ -3,7 +3,7 @@ import type { Arithmetic } from "./arithmetic.ts";
 import { createGraphBuilder, type Graph, type GraphBuilder } from "./graph.ts";
 import { INT8_OPSET, int8Linear } from "./int8-linear.ts";
 import { float32Linear, type Linear } from "./linear.ts";
-import { layerNorm, layerNorms, rootMeanSquareNorms } from "./norms.ts";
+import { layerNorm, layerNorms, rotatedNorms } from "./norms.ts";
 import { int8PatchEmbedding, type PatchEmbedding } from "./pixel-codes.ts";
 import { encode } from "./transformer.ts";
 
@@ -46,12 +46,13 @@ export function imageTower(
     const first = graph.constant(BigInt64Array.of(0n), []);
     return graph.node("Gather", [byToken, first], { axis: { int: 0 } });
   };
+  const norms = arithmetic === "fp32" ? layerNorms(graph, width) : rotatedNorms(graph, width);
   const linear = linearOfSomeRows();
   const pooledLinear = linearOfSomeRows();
   const pooled = encode(graph, graph.node("Reshape", [normed, graph.integers(-1, width)]), {
     prefix: "vision_model.encoder",
     architecture: vision,
-    norms: arithmetic === "fp32" ? layerNorms(graph, width) : rootMeanSquareNorms(graph, width),
+    norms,
     all: { headShape: graph.integers(tokens, -1, heads, width / heads), linear },
     pooled: {
       headShape: graph.integers(1, -1, heads, width / heads),
@@ -60,9 +61,13 @@ export function imageTower(
     pool: classTokens,
   });
 
-  const last = layerNorm(graph, pooled, "vision_model.post_layernorm", width);
-  const projection = { weight: { name: "visual_projection.weight" }, inputs: width };
-  pooledLinear(last, { ...projection, outputs: dimensions }, "image_embeds");
+  const last = "vision_model.post_layernorm";
+  const projection = {
+    weight: { name: "visual_projection.weight" },
+    inputs: width,
+    outputs: dimensions,
+  };
+  pooledLinear(norms.norm(pooled, last), norms.behind(last, projection), "image_embeds");
   graph.output({ name: "image_embeds", type: "float32", shape: ["batch", dimensions] });
   return graph.finish();
 }

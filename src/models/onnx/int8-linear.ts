@@ -8,14 +8,16 @@ import { elementCount, type TensorSource } from "./tensor-source.ts";
 /** Of a graph with such layers: `QuantizeLinear` came to take blocks with this version. */
 export const INT8_OPSET: Opset = 21;
 
-/** Rows as unsigned bytes: row ≈ (codes - zeroPoint) · scale. */
+/** Rows as unsigned bytes: row ≈ (codes - zeroPoint) · step · scale. */
 export interface QuantizedRows {
   /** uint8, [rows, inputs]. */
   readonly codes: string;
-  /** float32, [rows, 1]; absent where it is 1 of all rows. */
-  readonly scale?: string;
   /** uint8, the same of all rows. */
   readonly zeroPoint: string;
+  /** The same of all rows; 1 unless given. */
+  readonly step?: number;
+  /** float32, [rows, 1]; absent where it is 1 of all rows. */
+  readonly scale?: string;
 }
 
 /** How a kind of rows is quantised: codes reach from 0 to 255. */
@@ -30,44 +32,59 @@ interface RowRange {
 /**
  * Makes layers for inputs of one number of rows.
  *
- * A row's scale is its own largest magnitude over 127, so that a vector does not depend on what else is in the batch,
- * by any bit. Where an input is known not to go far below 0, as behind an activation, its codes begin there, and almost
+ * A row's scale is its own, so that a vector does not depend on what else is in the batch, by any bit. Where a norm has
+ * brought all rows to one size, they have one step from code to code. Elsewhere a row's scale is its largest magnitude
+ * over 127; where the input is known not to go far below 0, as behind an activation, its codes begin there, and almost
  * a bit more is left for the rest. A row of zeros has the scale 0, by which whatever its codes are is multiplied.
  */
 export function int8Linear(graph: GraphBuilder, arithmetic: Int8Arithmetic): Linear {
   const quantized = new Map<string, QuantizedRows>();
-  const zeroPoints = new Map<number, Pick<QuantizedRows, "zeroPoint"> & { byRow: string }>();
+  const zeroPoints = new Map<number, string>();
+  const zeroPointsByRow = new Map<number, string>();
+
+  const zeroPointOf = (code: number): string => {
+    const known = zeroPoints.get(code) ?? graph.constant(Uint8Array.of(code), []);
+    zeroPoints.set(code, known);
+    return known;
+  };
 
   /** @param scale whose shape is what `QuantizeLinear` wants of the zero point too. */
-  const zeroPointOf = (zeroPoint: number, scale: string) => {
-    const known = zeroPoints.get(zeroPoint);
-    if (known !== undefined) return known;
-    const value = graph.constant(Uint8Array.of(zeroPoint), []);
-    const byRow = graph.node("Expand", [value, graph.node("Shape", [scale])]);
-    const made = { zeroPoint: value, byRow };
-    zeroPoints.set(zeroPoint, made);
-    return made;
+  const zeroPointByRow = (code: number, scale: string): string => {
+    const known =
+      zeroPointsByRow.get(code) ??
+      graph.node("Expand", [zeroPointOf(code), graph.node("Shape", [scale])]);
+    zeroPointsByRow.set(code, known);
+    return known;
   };
 
   const quantizeRows = (x: string, layer: LinearLayer): QuantizedRows => {
-    const { zeroPoint: zero, top, minScale } = rangeOf(layer);
+    const { zeroPoint, top, minScale } = rangeOf(layer);
     const magnitudes = minScale > 0 ? x : graph.node("Abs", [x]);
     const largest = graph.node("ReduceMax", [magnitudes, graph.integers(-1)], {
       keepdims: { int: 1 },
     });
     const spread = graph.node("Mul", [largest, scalar(graph, 1 / top)]);
     const scale = minScale > 0 ? graph.node("Max", [spread, scalar(graph, minScale)]) : spread;
-    const { zeroPoint, byRow } = zeroPointOf(zero, scale);
     // A row is one block: onnxruntime's kernel of blocks takes all threads, that of an axis takes one.
-    const codes = graph.node("QuantizeLinear", [x, scale, byRow], {
+    const codes = graph.node("QuantizeLinear", [x, scale, zeroPointByRow(zeroPoint, scale)], {
       axis: { int: 1 },
       block_size: { int: layer.inputs },
     });
-    return { codes, scale, zeroPoint };
+    return { codes, scale, zeroPoint: zeroPointOf(zeroPoint) };
+  };
+
+  const quantizeAlike = (x: string, limit: number): QuantizedRows => {
+    const step = limit / SYMMETRIC.top;
+    const zeroPoint = zeroPointOf(SYMMETRIC.zeroPoint);
+    const codes = graph.node("QuantizeLinear", [x, scalar(graph, step), zeroPoint]);
+    return { codes, zeroPoint, step };
   };
 
   return (x, layer, output) => {
-    const rows = quantized.get(x) ?? quantizeRows(x, layer);
+    const { inputLimit } = layer;
+    const quantize = () =>
+      inputLimit === undefined ? quantizeRows(x, layer) : quantizeAlike(x, inputLimit);
+    const rows = quantized.get(x) ?? quantize();
     quantized.set(x, rows);
     return multiplyCodes(graph, arithmetic, rows, layer, output);
   };
@@ -81,7 +98,9 @@ export function multiplyCodes(
   layer: LinearLayer,
   output?: string,
 ): string {
-  const { codes, scales } = quantizedWeights(graph, layer, arithmetic);
+  const { step = 1 } = rows;
+  const inputFactor = step * (layer.inputFactor ?? 1);
+  const { codes, scales } = quantizedWeights(graph, { ...layer, inputFactor }, arithmetic);
   const bias = biasOf(graph, layer);
   const operands = [rows.codes, codes, scalar(graph, 1), scales, rows.zeroPoint];
   if (rows.scale === undefined) {
@@ -104,9 +123,12 @@ function biasOf(graph: GraphBuilder, layer: LinearLayer): string | undefined {
   });
 }
 
-/** Codes on either side of 128; or from where the input begins. */
+/** Codes on either side of 128. */
+const SYMMETRIC: RowRange = { zeroPoint: 128, top: 127, minScale: 0 };
+
+/** These; or from where the input begins. */
 function rangeOf({ inputMinimum }: LinearLayer): RowRange {
-  if (inputMinimum === undefined) return { zeroPoint: 128, top: 127, minScale: 0 };
+  if (inputMinimum === undefined) return SYMMETRIC;
   const zeroPoint = 16;
   return { zeroPoint, top: 255 - zeroPoint, minScale: -inputMinimum / zeroPoint };
 }

@@ -21,6 +21,8 @@ export interface LinearLayer {
   readonly outputFactor?: number;
   /** A negative number below which none of the input lies, where that is known. */
   readonly inputMinimum?: number;
+  /** A magnitude beyond which the input may be cut off, where all rows are of one size. */
+  readonly inputLimit?: number;
 }
 
 /** A layer that has a bias. */
@@ -31,8 +33,9 @@ export function readWeight({ weight, outputs, inputs }: LinearLayer): ReadFloats
   return weight.read ?? ((tensors) => tensors.read(weight.name, [outputs, inputs]));
 }
 
-/** Reads a layer's bias, [outputs]. */
-export function readBias({ bias, outputs }: Pick<BiasedLayer, "bias" | "outputs">): ReadFloats {
+/** Reads a layer's bias, [outputs]; zeros where it has none. */
+export function readBias({ bias, outputs }: Pick<LinearLayer, "bias" | "outputs">): ReadFloats {
+  if (bias === undefined) return () => new Float32Array(outputs);
   return bias.read ?? ((tensors) => tensors.read(bias.name, [outputs]));
 }
 

@@ -134,8 +134,8 @@ function attend(
 /** Where rows lie as attention reads them. */
 const asTheyAre = (rows: string): string => rows;
 
-function withoutBias({ weight, inputs, outputs }: BiasedLayer): LinearLayer {
-  return { weight, inputs, outputs };
+function withoutBias({ bias: _, ...layer }: BiasedLayer): LinearLayer {
+  return layer;
 }
 
 /** The output projection, whose bias takes in what the values' bias becomes behind it. */
