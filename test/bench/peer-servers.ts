@@ -12,8 +12,7 @@ import { freeAddress } from "./server.ts";
 import { upload } from "./upload.ts";
 
 /** A server that answers uploads. */
-export interface PeerServer extends AsyncDisposable {
-  readonly name: string;
+export interface PeerServer extends AsyncDisposable, Pick<Peer, "name" | "hasOurGraph"> {
   readonly pid: number;
   readonly url: URL;
   /** From its start to its first vector. */
@@ -23,6 +22,8 @@ export interface PeerServer extends AsyncDisposable {
 /** How one is started. */
 export interface Peer {
   readonly name: string;
+  /** Runs the graph of this service, which nobody would have who wrote something else. */
+  readonly hasOurGraph?: true;
   /** Runs on this machine only where this is installed. */
   readonly needs?: string;
   command(port: number): readonly string[];
@@ -53,7 +54,7 @@ export async function peersDir(): Promise<string> {
  */
 export async function describePeers(installed: string, scratch: string): Promise<readonly Peer[]> {
   const { imageTower } = await prepareSynthetic(join(testModelsDir, "synthetic"));
-  const folders = await writeModelFolders(join(installed, "models"), imageTower);
+  const folders = await writeModelFolders(join(installed, "exported"));
   const requirements = await Bun.file(
     join(peersFolder, "sentence-transformers/requirements.txt"),
   ).text();
@@ -66,18 +67,29 @@ export async function describePeers(installed: string, scratch: string): Promise
       `FastAPI ${pinned("fastapi")} + sentence-transformers ${pinned("sentence-transformers")}, torch ${pinned("torch")}`,
     ),
     transformersJs(installed, folders),
+    bareServer("Bun.serve + onnxruntime with sharp's resize, no batches", folders.exportedTower),
     {
-      name: "Bun.serve + onnxruntime with sharp's resize, no batches",
-      command: (port) => [
-        process.execPath,
-        "test/bench/peers/onnxruntime-sharp/server.ts",
+      ...bareServer(
+        "Bun.serve + onnxruntime with sharp's resize, this service's graph",
         imageTower,
-        String(port),
-      ],
-      cwd: repositoryRoot,
-      environment: () => ({}),
+      ),
+      hasOurGraph: true,
     },
   ];
+}
+
+function bareServer(name: string, imageTower: string): Peer {
+  return {
+    name,
+    command: (port) => [
+      process.execPath,
+      "test/bench/peers/onnxruntime-sharp/server.ts",
+      imageTower,
+      String(port),
+    ],
+    cwd: repositoryRoot,
+    environment: () => ({}),
+  };
 }
 
 function service(scratch: string): Peer {
@@ -173,8 +185,9 @@ export async function startPeer(peer: Peer, photo: Uint8Array): Promise<PeerServ
     await response?.arrayBuffer();
     if (response?.ok) {
       const firstAnswerMs = performance.now() - startedAt;
-      const { pid } = child;
-      return { name: peer.name, pid, url, firstAnswerMs, [Symbol.asyncDispose]: dispose };
+      const { name, hasOurGraph } = peer;
+      const named = hasOurGraph ? { name, hasOurGraph } : { name };
+      return { ...named, pid: child.pid, url, firstAnswerMs, [Symbol.asyncDispose]: dispose };
     }
     await Bun.sleep(pollMs);
   }

@@ -1,13 +1,15 @@
 /** The model that every peer loads: the service's synthetic weights in the layouts that their libraries read. */
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, rename, rm } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { ClipArchitecture } from "../../../src/models/onnx/architecture.ts";
 import { seededTensors } from "../../../src/models/seeded-tensors.ts";
 import { loadClipMerges } from "../../../workers/clip-merges.ts";
 import { defaultModel } from "../../support/default-model.ts";
 import { byteCharacters } from "../../support/reference-tokenizer.ts";
 import { writeSafetensors } from "../../support/seeded-safetensors.ts";
+import { plainImageTower } from "../plain-graph.ts";
+import { writeGraph } from "../write-graph.ts";
 
 /** Folders of the same model. */
 export interface ModelFolders {
@@ -15,23 +17,23 @@ export interface ModelFolders {
   readonly sentenceTransformers: string;
   /** Holds a folder `clip`, as `@huggingface/transformers` expects an ONNX export. */
   readonly transformersJs: string;
+  /** The image tower in it, as exporters write it. */
+  readonly exportedTower: string;
 }
 
-/**
- * Writes them, unless they are there: 1 GB.
- *
- * @param imageTower the service's own ONNX file of the same weights, with its data beside it.
- */
-export async function writeModelFolders(folder: string, imageTower: string): Promise<ModelFolders> {
+/** Writes them, unless they are there: 1 GB. */
+export async function writeModelFolders(folder: string): Promise<ModelFolders> {
+  const transformersJs = join(folder, "transformers-js");
   const folders: ModelFolders = {
     sentenceTransformers: join(folder, "sentence-transformers"),
-    transformersJs: join(folder, "transformers-js"),
+    transformersJs,
+    exportedTower: towerIn(transformersJs),
   };
   if (existsSync(folder)) return folders;
   const making = `${folder}.making`;
   await rm(making, { recursive: true, force: true });
   await writeSentenceTransformers(join(making, "sentence-transformers"));
-  await writeTransformersJs(join(making, "transformers-js"), imageTower);
+  await writeTransformersJs(join(making, "transformers-js"));
   await rename(making, folder);
   return folders;
 }
@@ -49,14 +51,15 @@ async function writeSentenceTransformers(folder: string): Promise<void> {
   await writeSafetensors(path, architecture, seededTensors("imagesvc"));
 }
 
-async function writeTransformersJs(folder: string, imageTower: string): Promise<void> {
+async function writeTransformersJs(folder: string): Promise<void> {
   const model = join(folder, "clip");
   await mkdir(join(model, "onnx"), { recursive: true });
   await writeConfigs(model);
-  await copyFile(imageTower, join(model, "onnx", "vision_model.onnx"));
-  // The graph names its data file, which therefore keeps its name.
-  const data = "image.onnx.data";
-  await copyFile(join(dirname(imageTower), data), join(model, "onnx", data));
+  await writeGraph(towerIn(folder), plainImageTower(defaultModel.architecture, "fp32"));
+}
+
+function towerIn(transformersJs: string): string {
+  return join(transformersJs, "clip", "onnx", "vision_model.onnx");
 }
 
 async function writeConfigs(folder: string): Promise<void> {
