@@ -36,7 +36,7 @@ export interface Observed extends Speed {
 }
 
 /** How long a process is under load before it is measured: until then its code is being compiled, once and for all. */
-const compileMs = 20_000;
+export const compileMs = 20_000;
 
 export interface LoadOptions {
   /** As many as documented unless told. */

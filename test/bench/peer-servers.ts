@@ -23,7 +23,7 @@ export interface PeerServer extends AsyncDisposable, Pick<Peer, "name" | "hasOur
 export interface Peer {
   readonly name: string;
   /** Runs the graph of this service, which nobody would have who wrote something else. */
-  readonly hasOurGraph?: true;
+  readonly hasOurGraph: boolean;
   /** Runs on this machine only where this is installed. */
   readonly needs?: string;
   command(port: number): readonly string[];
@@ -54,7 +54,7 @@ export async function peersDir(): Promise<string> {
  */
 export async function describePeers(installed: string, scratch: string): Promise<readonly Peer[]> {
   const { imageTower } = await prepareSynthetic(join(testModelsDir, "synthetic"));
-  const folders = await writeModelFolders(join(installed, "exported"));
+  const folders = await writeModelFolders(installed);
   const requirements = await Bun.file(
     join(peersFolder, "sentence-transformers/requirements.txt"),
   ).text();
@@ -81,6 +81,7 @@ export async function describePeers(installed: string, scratch: string): Promise
 function bareServer(name: string, imageTower: string): Peer {
   return {
     name,
+    hasOurGraph: false,
     command: (port) => [
       process.execPath,
       "test/bench/peers/onnxruntime-sharp/server.ts",
@@ -95,6 +96,7 @@ function bareServer(name: string, imageTower: string): Peer {
 function service(scratch: string): Peer {
   return {
     name: "imagesvc",
+    hasOurGraph: true,
     command: () => [process.execPath, "src/main.ts", "serve"],
     cwd: repositoryRoot,
     environment: (port) => ({
@@ -112,6 +114,7 @@ function sentenceTransformers(installed: string, folders: ModelFolders, name: st
   const uvicorn = join(installed, "python/bin/uvicorn");
   return {
     name,
+    hasOurGraph: false,
     needs: uvicorn,
     command: (port) => [uvicorn, "main:app", "--port", String(port), "--log-level", "warning"],
     cwd: join(peersFolder, "sentence-transformers"),
@@ -127,6 +130,7 @@ function transformersJs(installed: string, folders: ModelFolders): Peer {
   const { express, "@huggingface/transformers": transformers } = packageJson.dependencies;
   return {
     name: `Express ${express} + @huggingface/transformers ${transformers}`,
+    hasOurGraph: false,
     needs: join(installed, "node/node_modules/@huggingface/transformers/package.json"),
     command: (port) => [
       Bun.which("node") ?? "node",
@@ -186,8 +190,8 @@ export async function startPeer(peer: Peer, photo: Uint8Array): Promise<PeerServ
     if (response?.ok) {
       const firstAnswerMs = performance.now() - startedAt;
       const { name, hasOurGraph } = peer;
-      const named = hasOurGraph ? { name, hasOurGraph } : { name };
-      return { ...named, pid: child.pid, url, firstAnswerMs, [Symbol.asyncDispose]: dispose };
+      const { pid } = child;
+      return { name, hasOurGraph, pid, url, firstAnswerMs, [Symbol.asyncDispose]: dispose };
     }
     await Bun.sleep(pollMs);
   }

@@ -52,7 +52,7 @@ test("lengths and angles stay what they were", () => {
   );
 });
 
-test("twice is not at all", () => {
+test("a rotation is its own inverse", () => {
   fc.assert(
     fc.property(vectors, ({ width, values }) => {
       const twice = rotated(rotated(values, width), width);
@@ -89,7 +89,7 @@ test("what stands out in one channel of 768 stands out in none", () => {
 });
 
 for (const width of [16, 768, 80, 7]) {
-  test(`onnxruntime rotates rows of ${width} so`, async () => {
+  test(`onnxruntime rotates rows of ${width} numbers alike`, async () => {
     const rows = Float32Array.from({ length: 3 * width }, (_, index) => Math.sin(index ** 1.5));
     const graph = createGraphBuilder("rotation");
     const x = graph.input({ name: "x", type: "float32", shape: ["rows", width] });

@@ -1,4 +1,4 @@
-/** Linear layers whose products are of bytes: one scale for each row of the input, one for each output. */
+/** Linear layers whose products are of bytes: rows of the input by their own size, outputs by a scale of their own. */
 import { type Int8Arithmetic, maxWeightCode } from "./arithmetic.ts";
 import type { GraphBuilder, Opset } from "./graph.ts";
 import { type Linear, type LinearLayer, readBias, readWeight } from "./linear.ts";
@@ -32,10 +32,11 @@ interface RowRange {
 /**
  * Makes layers for inputs of one number of rows.
  *
- * A row's scale is its own, so that a vector does not depend on what else is in the batch, by any bit. Where a norm has
- * brought all rows to one size, they have one step from code to code. Elsewhere a row's scale is its largest magnitude
- * over 127; where the input is known not to go far below 0, as behind an activation, its codes begin there, and almost
- * a bit more is left for the rest. A row of zeros has the scale 0, by which whatever its codes are is multiplied.
+ * No row's codes depend on another row, so that a vector does not depend on what else is in the batch, by any bit.
+ * Where a norm has brought all rows to one size, one step from code to code does for all. Elsewhere each row has a
+ * scale, its largest magnitude over 127; where the input is known not to go far below 0, as behind an activation, its
+ * codes begin there, and almost a bit more is left for the rest. A row of zeros has the scale 0, by which whatever its
+ * codes are is multiplied.
  */
 export function int8Linear(graph: GraphBuilder, arithmetic: Int8Arithmetic): Linear {
   const quantized = new Map<string, QuantizedRows>();
@@ -99,10 +100,9 @@ export function multiplyCodes(
   output?: string,
 ): string {
   const { step = 1 } = rows;
-  const inputFactor = step * (layer.inputFactor ?? 1);
-  const { codes, scales } = quantizedWeights(graph, { ...layer, inputFactor }, arithmetic);
+  const { codes, scales } = quantizedWeights(graph, layer, arithmetic);
   const bias = biasOf(graph, layer);
-  const operands = [rows.codes, codes, scalar(graph, 1), scales, rows.zeroPoint];
+  const operands = [rows.codes, codes, scalar(graph, step), scales, rows.zeroPoint];
   if (rows.scale === undefined) {
     const addend = bias === undefined ? [] : ["", bias];
     return graph.node("MatMulIntegerToFloat", [...operands, ...addend], {}, output);
@@ -126,7 +126,7 @@ function biasOf(graph: GraphBuilder, layer: LinearLayer): string | undefined {
 /** Codes on either side of 128. */
 const SYMMETRIC: RowRange = { zeroPoint: 128, top: 127, minScale: 0 };
 
-/** These; or from where the input begins. */
+/** Symmetric; or from where the input begins. */
 function rangeOf({ inputMinimum }: LinearLayer): RowRange {
   if (inputMinimum === undefined) return SYMMETRIC;
   const zeroPoint = 16;

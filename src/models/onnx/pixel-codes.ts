@@ -28,7 +28,7 @@ export interface PatchEmbedding {
 
 /**
  * Embeds patches out of samples as bytes, without any loss: normalised pixels lie on 256 levels a channel, so each
- * channel has a scale by which they become whole numbers again. So no patch needs a scale of its own, with the three
+ * channel has a scale by which they become whole numbers again. So no patch needs a scale of its own, with the two
  * passes that look for it and the one that applies it, and the transposition that lays patches out as rows moves a
  * quarter of the bytes: 1 % more images a second. What is no sample goes to the nearest one.
  *

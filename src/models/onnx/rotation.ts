@@ -2,25 +2,25 @@
 import type { GraphBuilder } from "./graph.ts";
 
 /**
- * Rotates vectors of `width` numbers: the Kronecker product of the reflection I - 2/m · J and a Walsh-Hadamard matrix,
- * where `width` is an odd m times a power of two, for which that matrix has a transform of n · log n additions. It is
- * symmetric and orthogonal, so it is its own inverse and changes no vector's length.
+ * Rotates vectors of `width` numbers, an odd m times a power of two, by a Walsh-Hadamard matrix of that power, which
+ * takes n · log n additions, and across the m parts, if they are several, by the reflection I - 2/m · J. Both are
+ * symmetric and orthogonal, so the rotation is its own inverse and changes no vector's length.
  *
  * @param values any number of matrices, [width, inner], whose columns are rotated in place.
- * @see Ashkboos et al. 2024, arXiv:2404.00456, which rotates language models so.
+ * @see Ashkboos et al. 2024, arXiv:2404.00456, which rotates language models by Hadamard matrices.
  */
 export function rotate(values: Float32Array, width: number, inner = 1): void {
   const power = largestPower(width);
   for (let start = 0; start < values.length; start += width * inner) {
     const matrix = values.subarray(start, start + width * inner);
-    addAndSubtract(matrix, power * inner, inner);
-    reflect(matrix, width / power, 1 / Math.sqrt(power));
+    transform(matrix, power, inner);
+    if (power < width) reflect(matrix, width / power);
   }
 }
 
-/** The fast Walsh-Hadamard transform of each `size` values, in steps of `inner`, not yet scaled. */
-function addAndSubtract(values: Float32Array, size: number, inner: number): void {
-  for (let half = inner; half < size; half *= 2) {
+/** The fast Walsh-Hadamard transform of each `power` values, `inner` apart. */
+function transform(values: Float32Array, power: number, inner: number): void {
+  for (let half = inner; half < power * inner; half *= 2) {
     for (let block = 0; block < values.length; block += 2 * half) {
       for (let index = block; index < block + half; index += 1) {
         const first = values[index] ?? 0;
@@ -30,16 +30,21 @@ function addAndSubtract(values: Float32Array, size: number, inner: number): void
       }
     }
   }
+  const scale = 1 / Math.sqrt(power);
+  for (let index = 0; index < values.length; index += 1) {
+    values[index] = scale * (values[index] ?? 0);
+  }
 }
 
-/** Takes twice the mean of `count` equally long parts away from each of them, and scales all. */
-function reflect(values: Float32Array, count: number, scale: number): void {
+/** Takes twice the mean of `count` equally long parts away from each of them. */
+function reflect(values: Float32Array, count: number): void {
   const length = values.length / count;
   for (let index = 0; index < length; index += 1) {
     let sum = 0;
-    if (count > 1) for (let at = index; at < values.length; at += length) sum += values[at] ?? 0;
+    for (let at = index; at < values.length; at += length) sum += values[at] ?? 0;
+    const twiceTheMean = (2 * sum) / count;
     for (let at = index; at < values.length; at += length) {
-      values[at] = scale * ((values[at] ?? 0) - (2 / count) * sum);
+      values[at] = (values[at] ?? 0) - twiceTheMean;
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { ClipArchitecture, TextArchitecture } from "./architecture.ts";
 import { createGraphBuilder, elementTypes, type Graph, type GraphBuilder } from "./graph.ts";
 import { float32Linear } from "./linear.ts";
-import { layerNorm, layerNorms } from "./norms.ts";
+import { layerNorms } from "./norms.ts";
 import { encode } from "./transformer.ts";
 
 /** float32's most negative number: behind the softmax exactly 0. */
@@ -24,12 +24,13 @@ export function textTower({ dimensions, text }: ClipArchitecture): Graph {
   const packing = packUpTo(graph, ends, grid);
   const mask = causalMask(graph, grid);
 
+  const norms = layerNorms(graph, width);
   const linear = float32Linear(graph);
   const headShape = graph.integers(-1, heads, width / heads);
   const pooled = encode(graph, embedTokens(graph, ids, packing, grid, text), {
     prefix: "text_model.encoder",
     architecture: text,
-    norms: layerNorms(graph, width),
+    norms,
     all: {
       headShape: graph.node("Concat", [grid.length, headShape], { axis: { int: 0 } }),
       mask,
@@ -45,7 +46,7 @@ export function textTower({ dimensions, text }: ClipArchitecture): Graph {
     pool: (rows) => take(graph, rows, packing.endRows),
   });
 
-  const last = layerNorm(graph, pooled, "text_model.final_layer_norm", width);
+  const last = norms.norm(pooled, "text_model.final_layer_norm");
   const projection = { weight: { name: "text_projection.weight" }, inputs: width };
   linear(last, { ...projection, outputs: dimensions }, "text_embeds");
   graph.output({ name: "text_embeds", type: "float32", shape: ["batch", dimensions] });

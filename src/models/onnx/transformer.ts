@@ -47,7 +47,7 @@ export interface Encoder {
  * weights add up to 1, into the output projection's bias. And 1.702 · QuickGELU(x) is y · σ(y) of y = 1.702 x, for
  * which onnxruntime has a kernel three times as fast: the factors are those of the products before and after it.
  *
- * @returns rows of the pooled tokens, [batch, width], before the final norm.
+ * @returns rows of the pooled tokens, [batch, width], as `norms` leaves them: its last norm comes next.
  */
 export function encode(graph: GraphBuilder, tokenRows: string, encoder: Encoder): string {
   const { width, layers, mlp } = encoder.architecture;

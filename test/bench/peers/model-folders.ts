@@ -3,6 +3,8 @@ import { existsSync } from "node:fs";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ClipArchitecture } from "../../../src/models/onnx/architecture.ts";
+import type { Graph } from "../../../src/models/onnx/graph.ts";
+import { encodeModel } from "../../../src/models/onnx/model-proto.ts";
 import { seededTensors } from "../../../src/models/seeded-tensors.ts";
 import { loadClipMerges } from "../../../workers/clip-merges.ts";
 import { defaultModel } from "../../support/default-model.ts";
@@ -21,8 +23,14 @@ export interface ModelFolders {
   readonly exportedTower: string;
 }
 
-/** Writes them, unless they are there: 1 GB. */
-export async function writeModelFolders(folder: string): Promise<ModelFolders> {
+/**
+ * Writes them, unless they are there: 1 GB.
+ *
+ * @param parent gets a folder of them for each version of the exported graph.
+ */
+export async function writeModelFolders(parent: string): Promise<ModelFolders> {
+  const exported = plainImageTower(defaultModel.architecture, "fp32");
+  const folder = join(parent, `models-${Bun.hash(encodeModel(exported, "data")).toString(16)}`);
   const transformersJs = join(folder, "transformers-js");
   const folders: ModelFolders = {
     sentenceTransformers: join(folder, "sentence-transformers"),
@@ -33,7 +41,7 @@ export async function writeModelFolders(folder: string): Promise<ModelFolders> {
   const making = `${folder}.making`;
   await rm(making, { recursive: true, force: true });
   await writeSentenceTransformers(join(making, "sentence-transformers"));
-  await writeTransformersJs(join(making, "transformers-js"));
+  await writeTransformersJs(join(making, "transformers-js"), exported);
   await rename(making, folder);
   return folders;
 }
@@ -51,11 +59,11 @@ async function writeSentenceTransformers(folder: string): Promise<void> {
   await writeSafetensors(path, architecture, seededTensors("imagesvc"));
 }
 
-async function writeTransformersJs(folder: string): Promise<void> {
+async function writeTransformersJs(folder: string, exported: Graph): Promise<void> {
   const model = join(folder, "clip");
   await mkdir(join(model, "onnx"), { recursive: true });
   await writeConfigs(model);
-  await writeGraph(towerIn(folder), plainImageTower(defaultModel.architecture, "fp32"));
+  await writeGraph(towerIn(folder), exported);
 }
 
 function towerIn(transformersJs: string): string {
