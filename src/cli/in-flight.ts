@@ -1,13 +1,19 @@
 /** Work on many things of which only so many are under way. */
 
 interface InFlightOptions {
-  /** Things that are under way at once, those whose outcome waits for its turn included. */
+  /** Things that are worked on at once. */
   readonly width: number;
   /** Whether outcomes come in the order of the things; else as they are done. */
   readonly isOrdered: boolean;
   /** Ends it at once; what is under way is left to itself. */
   readonly signal: AbortSignal;
 }
+
+/**
+ * How many times as many there are at most with those that are done and wait for their turn: behind one that takes
+ * long, work goes on, but not without end.
+ */
+const widthsHeld = 4;
 
 /** A thing under way, or done and not handed on yet. */
 interface Flight<Outcome> {
@@ -27,6 +33,7 @@ export async function* mapInFlight<Item, Outcome>(
   const source = items[Symbol.asyncIterator]();
   const flights: Flight<Outcome>[] = [];
   const state: { arrived?: IteratorResult<Item>; failure?: { readonly error: unknown } } = {};
+  let underWay = 0;
   let wake = () => {};
   const fail = (error: unknown) => {
     state.failure ??= { error };
@@ -42,11 +49,14 @@ export async function* mapInFlight<Item, Outcome>(
   const takeOff = (item: Item) => {
     const flight: Flight<Outcome> = {};
     flights.push(flight);
+    underWay += 1;
     work(item).then((outcome) => {
       flight.landed = { outcome };
+      underWay -= 1;
       wake();
     }, fail);
   };
+  const hasRoom = () => underWay < width && flights.length < widthsHeld * width;
   const abort = () => fail(signal.reason);
 
   signal.throwIfAborted();
@@ -60,7 +70,7 @@ export async function* mapInFlight<Item, Outcome>(
       if (landed !== undefined) {
         flights.splice(index, 1);
         yield landed.outcome;
-      } else if (state.arrived?.done === false && flights.length < width) {
+      } else if (state.arrived?.done === false && hasRoom()) {
         takeOff(state.arrived.value);
         askNext();
       } else if (state.arrived?.done === true && flights.length === 0) {

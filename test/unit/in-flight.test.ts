@@ -34,15 +34,16 @@ function collect(outcomes: AsyncIterable<string>) {
 
 const never = new AbortController().signal;
 
-describe("things in flight", () => {
+describe("things in flight, in their order", () => {
   test("come in their order, whichever is done first, and are never more than so many", async () => {
     const { begun, work, end } = heldWork();
     const options = { width: 2, isOrdered: true, signal: never };
     const { got, over } = collect(mapInFlight(things(4), work, options));
     await until(() => begun.length === 2);
-    end(2);
     await Bun.sleep(0);
     expect({ got, begun }).toEqual({ got: [], begun: [1, 2] });
+    end(2);
+    await until(() => begun.length === 3);
     end(1);
     await until(() => begun.length === 4);
     expect(got).toEqual(["done 1", "done 2"]);
@@ -52,6 +53,25 @@ describe("things in flight", () => {
     expect(got).toEqual(["done 1", "done 2", "done 3", "done 4"]);
   });
 
+  test("go on behind one that takes long, until four times as many are done and wait for it", async () => {
+    const { begun, work, end } = heldWork();
+    const options = { width: 2, isOrdered: true, signal: never };
+    const { got, over } = collect(mapInFlight(things(9), work, options));
+    for (const thing of [2, 3, 4, 5, 6, 7, 8]) {
+      await until(() => begun.includes(thing));
+      end(thing);
+    }
+    await Bun.sleep(0);
+    expect({ got, begun }).toEqual({ got: [], begun: [1, 2, 3, 4, 5, 6, 7, 8] });
+    end(1);
+    await until(() => begun.includes(9));
+    end(9);
+    await over;
+    expect(got).toHaveLength(9);
+  });
+});
+
+describe("things in flight", () => {
   test("come as they are done where their order does not matter", async () => {
     const { begun, work, end } = heldWork();
     const options = { width: 3, isOrdered: false, signal: never };
