@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { base64Of, postFile, until } from "../support/client.ts";
+import { scrape } from "../support/metrics.ts";
 import { misbehave, type NvidiaFake, startNvidiaFake } from "../support/nvidia-fake.ts";
 import { type Origin, startOrigin, staySilent } from "../support/origin.ts";
 import { type Bytes, makeJpeg, makePng } from "../support/pictures.ts";
@@ -161,6 +162,8 @@ test("during inference and while waiting for it", async () => {
   for (const client of clients) client.hangUp();
   await until(() => busy.log.filter((line) => line.includes('"left":true')).length === 6);
   await until(async () => (await readdir(busy.downloadsDir)).length === 0);
+  // A file is gone a moment before its request has closed it and given its place back.
+  await until(async () => (await scrape(busy)).sum("imagesvc_requests_inside") === 0);
   const statuses = await Promise.all(
     Array.from({ length: 6 }, async () => {
       return (await postFile(busy, jpeg, { query: "?model=clip-ViT-B-32" })).status;
