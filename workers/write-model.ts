@@ -24,11 +24,12 @@ export async function writeModel(
   tensors: TensorSource,
 ): Promise<void> {
   for (const [path, graph] of towersOf(files, architecture)) {
-    await writeTower(path, graph, tensors);
+    await writeGraph(path, graph, tensors);
   }
 }
 
-async function writeTower(path: string, graph: Graph, tensors: TensorSource): Promise<void> {
+/** Writes one graph; its tensors lie beside it, with `.data` appended. As `writeModel` writes a tower. */
+export async function writeGraph(path: string, graph: Graph, tensors: TensorSource): Promise<void> {
   const dataPath = `${path}.data`;
   const proto = encodeModel(graph, basename(dataPath));
   const { placed } = placeWeights(graph);

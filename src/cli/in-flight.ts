@@ -33,7 +33,6 @@ export async function* mapInFlight<Item, Outcome>(
   const source = items[Symbol.asyncIterator]();
   const flights: Flight<Outcome>[] = [];
   const state: { arrived?: IteratorResult<Item>; failure?: { readonly error: unknown } } = {};
-  let underWay = 0;
   let wake = () => {};
   const fail = (error: unknown) => {
     state.failure ??= { error };
@@ -49,14 +48,14 @@ export async function* mapInFlight<Item, Outcome>(
   const takeOff = (item: Item) => {
     const flight: Flight<Outcome> = {};
     flights.push(flight);
-    underWay += 1;
     work(item).then((outcome) => {
       flight.landed = { outcome };
-      underWay -= 1;
       wake();
     }, fail);
   };
-  const hasRoom = () => underWay < width && flights.length < widthsHeld * width;
+  const hasRoom = () =>
+    flights.length < widthsHeld * width &&
+    flights.filter(({ landed }) => landed === undefined).length < width;
   const abort = () => fail(signal.reason);
 
   signal.throwIfAborted();

@@ -6,12 +6,13 @@ import { normalizedLevels, rgbToPixelValues } from "../../src/image/tensor.ts";
 import { catalog } from "../../src/models/catalog.ts";
 import type { Graph } from "../../src/models/onnx/graph.ts";
 import { imageTower } from "../../src/models/onnx/image-tower.ts";
+import { seededTensors } from "../../src/models/seeded-tensors.ts";
 import { cosineSimilarity } from "../../src/vector/similarity.ts";
 import { createSession, type ImageSession } from "../../workers/session.ts";
+import { writeGraph } from "../../workers/write-model.ts";
 import { plainImageTower } from "./plain-graph.ts";
 import { findingRow, findingsHead } from "./report.ts";
 import { median, ratios, withRange } from "./statistics.ts";
-import { writeGraph } from "./write-graph.ts";
 
 const { architecture, preprocessing } = catalog["clip-ViT-B-32"];
 const { side } = architecture.vision;
@@ -49,7 +50,7 @@ export async function* graph(): AsyncGenerator<string> {
     const paths: (readonly [string, string])[] = [];
     for (const [index, [name, make]] of graphs.entries()) {
       const path = join(folder, `${index}.onnx`);
-      await writeGraph(path, make());
+      await writeGraph(path, make(), seededTensors("imagesvc"));
       paths.push([name, path]);
     }
     for (const threads of [1, 2]) yield* compare(paths, threads);

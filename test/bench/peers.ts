@@ -14,7 +14,7 @@ import {
 import { createPhotos, photoSize } from "./photo.ts";
 import { processMemory } from "./process-usage.ts";
 import { findingRow, findingsHead, tableHead, tableRow } from "./report.ts";
-import { median, percentile, ratios, withRange } from "./statistics.ts";
+import { highest, median, percentile, ratios, withRange } from "./statistics.ts";
 import { rateOf } from "./throughput.ts";
 import { upload } from "./upload.ts";
 
@@ -141,9 +141,8 @@ function peerRow({ server, byClients, resident, cosine }: Seen): string {
 
 function* comparedWithOthers([ours, ...others]: readonly Seen[], count: number) {
   const rates = ({ byClients }: Seen) => (byClients.get(count) ?? []).map(rateOf);
-  const [fastest] = others
-    .filter(({ server }) => !server.hasOurGraph)
-    .toSorted((a, b) => median(rates(b)) - median(rates(a)));
+  const peers = others.filter(({ server }) => !server.hasOurGraph);
+  const fastest = highest(peers, rates);
   if (ours === undefined || fastest === undefined) throw new Error("there is nobody to compare");
   const ratiosTo = (other: Seen) => ratios(rates(ours), rates(other));
   const beside = (other: Seen) => ({

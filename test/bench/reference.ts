@@ -2,13 +2,14 @@
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { shapeOf } from "../../src/backends/shape.ts";
+import { seededTensors } from "../../src/models/seeded-tensors.ts";
+import { writeGraph } from "../../workers/write-model.ts";
 import { defaultModel, prepareSynthetic } from "../support/default-model.ts";
 import { testModelsDir } from "../support/service.ts";
 import type { BareAnswer, BareQuestion } from "./bare-onnxruntime.ts";
 import { startChild } from "./child.ts";
 import { plainImageTower } from "./plain-graph.ts";
 import { processorMs } from "./process-usage.ts";
-import { writeGraph } from "./write-graph.ts";
 
 /** Some sessions of one tower, each in a process of its own, that run at the same time. */
 export interface Reference extends AsyncDisposable {
@@ -77,7 +78,8 @@ async function ownTower(tower: "imageTower" | "textTower"): Promise<string> {
 /** The image tower as exporters write it, which is what one would run without this service. */
 async function writePlain(): Promise<string> {
   const path = join(testModelsDir, "plain-image.onnx");
-  await writeGraph(path, plainImageTower(defaultModel.architecture, "fp32"));
+  const graph = plainImageTower(defaultModel.architecture, "fp32");
+  await writeGraph(path, graph, seededTensors("imagesvc"));
   return path;
 }
 

@@ -25,6 +25,14 @@ export function median(values: readonly number[]): number {
   return (percentile(values, 50) - percentile(reversed, 50)) / 2;
 }
 
+/** The one whose values have the highest median; undefined where there is none. */
+export function highest<One>(
+  all: readonly One[],
+  valuesOf: (one: One) => readonly number[],
+): One | undefined {
+  return all.toSorted((a, b) => median(valuesOf(b)) - median(valuesOf(a)))[0];
+}
+
 /** The median and, in brackets, the range: `38.2 (37.0 to 39.1)`. */
 export function withRange(values: readonly number[], digits: number): string {
   const [middle, least, most] = [median(values), Math.min(...values), Math.max(...values)].map(

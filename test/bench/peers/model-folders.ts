@@ -7,11 +7,11 @@ import type { Graph } from "../../../src/models/onnx/graph.ts";
 import { encodeModel } from "../../../src/models/onnx/model-proto.ts";
 import { seededTensors } from "../../../src/models/seeded-tensors.ts";
 import { loadClipMerges } from "../../../workers/clip-merges.ts";
+import { writeGraph } from "../../../workers/write-model.ts";
 import { defaultModel } from "../../support/default-model.ts";
 import { byteCharacters } from "../../support/reference-tokenizer.ts";
 import { writeSafetensors } from "../../support/seeded-safetensors.ts";
 import { plainImageTower } from "../plain-graph.ts";
-import { writeGraph } from "../write-graph.ts";
 
 /** Folders of the same model. */
 export interface ModelFolders {
@@ -63,7 +63,7 @@ async function writeTransformersJs(folder: string, exported: Graph): Promise<voi
   const model = join(folder, "clip");
   await mkdir(join(model, "onnx"), { recursive: true });
   await writeConfigs(model);
-  await writeGraph(towerIn(folder), exported);
+  await writeGraph(towerIn(folder), exported, seededTensors("imagesvc"));
 }
 
 function towerIn(transformersJs: string): string {
