@@ -17,7 +17,7 @@ const trimPixels = 16_000_000;
  * @param out float32, [batch, 3, side, side]; one image's planes are written.
  * @param offset where in `out` they start.
  * @param also reads the same strips.
- * @returns what the model sees, before it was normalised: uint8, [side, side, 3].
+ * @returns what the model sees, before it was normalised: uint8, [side, side, 3]; the next image overwrites it.
  * @throws Problem when the image cannot be read; RangeError when `out` has no room for it at `offset`.
  */
 export type Preprocess = (

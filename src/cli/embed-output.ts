@@ -21,8 +21,8 @@ export interface EmbedOutput extends AsyncDisposable {
   readonly earlier: Earlier | undefined;
   /** Makes it ready for records, and empties what is not gone on with. @throws OutputError. */
   begin(): Promise<void>;
-  /** @throws OutputError. */
-  write(outcome: Outcome): Promise<void>;
+  /** Writes what came together, in its order, with one write of each file. @throws OutputError. */
+  write(outcomes: readonly Outcome[]): Promise<void>;
   /**
    * Makes the file out of its journal, where there is one. To be called once, also for a run that was interrupted;
    * nothing is done where none had begun.
@@ -63,11 +63,24 @@ export async function openEmbedOutput(
       await failures.begin();
       hasBegun = true;
     },
-    write: async (outcome) => {
-      if ("failed" in outcome) return await failures.write(toFailedLine(outcome.failed));
-      model ??= outcome.embedded.model;
-      if (path !== undefined) refuseOtherModel(path, model, outcome.embedded.model);
-      await records.write(format(outcome.embedded));
+    write: async (outcomes) => {
+      const lines = new Map<LineOutput, Uint8Array[]>([
+        [records, []],
+        [failures, []],
+      ]);
+      try {
+        for (const outcome of outcomes) {
+          if ("failed" in outcome) lines.get(failures)?.push(toFailedLine(outcome.failed));
+          else {
+            model ??= outcome.embedded.model;
+            if (path !== undefined) refuseOtherModel(path, model, outcome.embedded.model);
+            lines.get(records)?.push(format(outcome.embedded));
+          }
+        }
+      } finally {
+        // Also what came before one that is refused.
+        for (const [to, own] of lines) if (own.length > 0) await to.write(Buffer.concat(own));
+      }
     },
     finish: async (isComplete) => {
       if (journal === undefined || out === undefined || !hasBegun) return;

@@ -138,13 +138,15 @@ async function embedAll<Thing>(run: Run, list: List<Thing>, work: Work<Thing>): 
   let failed = 0;
   try {
     const flight = { width, isOrdered: plan.isOrdered, signal: stop };
-    for await (const outcome of mapInFlight(list(plan.operands, options), work, flight)) {
-      await output.write(outcome);
-      if ("embedded" in outcome) count.embedded += 1;
-      else {
-        const { code } = outcome.failed.error;
-        count.failed.set(code, (count.failed.get(code) ?? 0) + 1);
-        failed += 1;
+    for await (const outcomes of mapInFlight(list(plan.operands, options), work, flight)) {
+      await output.write(outcomes);
+      for (const outcome of outcomes) {
+        if ("embedded" in outcome) count.embedded += 1;
+        else {
+          const { code } = outcome.failed.error;
+          count.failed.set(code, (count.failed.get(code) ?? 0) + 1);
+          failed += 1;
+        }
       }
       show(count.embedded + failed, failed);
     }

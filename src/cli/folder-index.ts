@@ -40,14 +40,16 @@ export async function updateIndex(
   };
   const flight = { width: widthOf(parts), isOrdered: false, signal: stop };
   const outcomes = mapInFlight(changedFiles(indexed, there), embed, flight);
-  for await (const { path, version, result } of outcomes) {
-    if (result instanceof Problem) {
-      there.delete(path);
-      count.failed += 1;
-      call.tell(`${join(folder, path)}: ${result.message}`);
-    } else {
-      index.put(path, version, result.vector);
-      count.embedded += 1;
+  for await (const together of outcomes) {
+    for (const { path, version, result } of together) {
+      if (result instanceof Problem) {
+        there.delete(path);
+        count.failed += 1;
+        call.tell(`${join(folder, path)}: ${result.message}`);
+      } else {
+        index.put(path, version, result.vector);
+        count.embedded += 1;
+      }
     }
     progress.show(count.embedded + count.failed);
   }

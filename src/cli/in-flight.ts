@@ -23,13 +23,14 @@ interface Flight<Outcome> {
 /**
  * Works on whatever comes, as it comes: a slow source holds no outcome back.
  *
+ * @returns all outcomes that can be handed on by now, one at least.
  * @throws what `work` or the source throws, and the signal's reason when it aborts.
  */
 export async function* mapInFlight<Item, Outcome>(
   items: AsyncIterable<Item>,
   work: (item: Item) => Promise<Outcome>,
   { width, isOrdered, signal }: InFlightOptions,
-): AsyncGenerator<Outcome> {
+): AsyncGenerator<readonly Outcome[]> {
   const source = items[Symbol.asyncIterator]();
   const flights: Flight<Outcome>[] = [];
   const state: { arrived?: IteratorResult<Item>; failure?: { readonly error: unknown } } = {};
@@ -64,11 +65,9 @@ export async function* mapInFlight<Item, Outcome>(
   try {
     for (;;) {
       if (state.failure !== undefined) throw state.failure.error;
-      const index = isOrdered ? 0 : flights.findIndex(({ landed }) => landed !== undefined);
-      const landed = flights[index]?.landed;
-      if (landed !== undefined) {
-        flights.splice(index, 1);
-        yield landed.outcome;
+      const outcomes = takeLanded(flights, isOrdered);
+      if (outcomes.length > 0) {
+        yield outcomes;
       } else if (state.arrived?.done === false && hasRoom()) {
         takeOff(state.arrived.value);
         askNext();
@@ -83,4 +82,18 @@ export async function* mapInFlight<Item, Outcome>(
   } finally {
     signal.removeEventListener("abort", abort);
   }
+}
+
+/** Takes out those that are done; of an order, those before the first that is not. */
+function takeLanded<Outcome>(flights: Flight<Outcome>[], isOrdered: boolean): readonly Outcome[] {
+  const outcomes: Outcome[] = [];
+  for (let index = 0; index < flights.length; ) {
+    const landed = flights[index]?.landed;
+    if (landed !== undefined) {
+      flights.splice(index, 1);
+      outcomes.push(landed.outcome);
+    } else if (isOrdered) break;
+    else index += 1;
+  }
+  return outcomes;
 }

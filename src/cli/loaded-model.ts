@@ -60,6 +60,8 @@ export async function withLoadedModel(
       call.tell(`imagesvc: there is no model "${id.slice(0, 80)}": there are ${served}`);
       return 2;
     }
+    // Its thread starts while onnxruntime and the weights are read.
+    const opened = parts.memory?.open();
     if (backend.id === clip.id) {
       await unlessAborted(clip.load({ keepsTrying: false, signal: stop }), stop);
     }
@@ -68,7 +70,7 @@ export async function withLoadedModel(
       call.tell(`imagesvc: ${backend.id} is not ready: ${state.why}`);
       return 1;
     }
-    await parts.memory?.open();
+    await opened;
     return await use(parts, backend, stop);
   } catch (error) {
     if (call.interrupted.aborted) return 130;

@@ -43,7 +43,7 @@ export interface Resampling {
    * @param rgb uint8, [strip.height, strip.width, 3]; left untouched, and not needed afterwards.
    */
   add(strip: Strip, rgb: Uint8Array): void;
-  /** @returns uint8, [side, side, 3]. */
+  /** @returns uint8, [side, side, 3]: a view of what the next image overwrites. */
   finish(): Uint8Array;
 }
 
@@ -57,7 +57,7 @@ export function createResampler(side: number): Resample {
   return (image) => {
     const resampling = start(image);
     resampling.add({ left: 0, top: 0, width: image.width, height: image.height }, image.rgb);
-    return resampling.finish();
+    return resampling.finish().slice();
   };
 }
 
@@ -164,7 +164,7 @@ function startResampling(
       } else {
         shorten(at.between, betweenPitch, cropPitch, at.crop, cropPitch, at.down, side);
       }
-      const crop = bytes.slice(at.crop, at.crop + side * cropPitch);
+      const crop = bytes.subarray(at.crop, at.crop + side * cropPitch);
       // What ran along the stored columns is an upright row.
       return isTransposed
         ? turnUpright({ rgb: crop, width: side, height: side, orientation: 5 }).rgb

@@ -24,10 +24,10 @@ async function* things(count: number): AsyncGenerator<number> {
 }
 
 /** Collects what comes. */
-function collect(outcomes: AsyncIterable<string>) {
+function collect(outcomes: AsyncIterable<readonly string[]>) {
   const got: string[] = [];
   const over = (async () => {
-    for await (const outcome of outcomes) got.push(outcome);
+    for await (const together of outcomes) got.push(...together);
   })();
   return { got, over };
 }
@@ -72,6 +72,22 @@ describe("things in flight, in their order", () => {
 });
 
 describe("things in flight", () => {
+  test("come together where they were done together", async () => {
+    for (const isOrdered of [true, false]) {
+      const { begun, work, end } = heldWork();
+      const flights = mapInFlight(things(4), work, { width: 4, isOrdered, signal: never });
+      const first = flights.next();
+      await until(() => begun.length === 4);
+      for (const thing of [1, 2, 4]) end(thing);
+      const together = isOrdered ? [1, 2] : [1, 2, 4];
+      expect((await first).value).toEqual(together.map((thing) => `done ${thing}`));
+      end(3);
+      const rest = isOrdered ? ["done 3", "done 4"] : ["done 3"];
+      expect((await flights.next()).value).toEqual(rest);
+      expect((await flights.next()).done).toBe(true);
+    }
+  });
+
   test("come as they are done where their order does not matter", async () => {
     const { begun, work, end } = heldWork();
     const options = { width: 3, isOrdered: false, signal: never };
