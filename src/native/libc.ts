@@ -5,8 +5,10 @@ import { cString } from "./c-string.ts";
 const MFD_CLOEXEC = 1;
 /** `LOCK_EX` of flock(2). */
 const LOCK_EX = 2;
-/** `PROT_READ | PROT_EXEC` and `MAP_PRIVATE` of mmap(2). */
+/** `PROT_READ`, `PROT_READ | PROT_EXEC`, `MAP_SHARED` and `MAP_PRIVATE` of mmap(2). */
+const PROT_READ = 1;
 const PROT_READ_EXEC = 5;
+const MAP_SHARED = 1;
 const MAP_PRIVATE = 2;
 /** `MAP_FAILED` of mmap(2), as an unsigned number. */
 const MAP_FAILED = 2n ** 64n - 1n;
@@ -31,6 +33,11 @@ export interface Libc extends Disposable {
   isLoaded(soname: string): boolean;
   /** @returns where a function of a loaded library begins, or undefined where there is none. */
   addressIn(soname: string, name: string): Pointer | bigint | undefined;
+  /**
+   * Which share of a file is in memory, by one page out of every `stepBytes`, some whole pages; undefined where the
+   * kernel does not say. Of a file that the user neither owns nor may write to it says that all is (mincore(2)).
+   */
+  shareInMemory(descriptor: number, bytes: number, stepBytes: number): number | undefined;
   /** Gives pages back: reading them again takes them from their file. `start` is a page's. */
   releasePages(start: number, bytes: number): void;
   readonly pageBytes: number;
@@ -42,6 +49,7 @@ export function openLibc(): Libc {
     memfd_create: { args: ["cstring", "u32"], returns: "i32" },
     mmap: { args: ["ptr", "u64", "i32", "i32", "i32", "i64"], returns: "u64" },
     munmap: { args: ["u64", "u64"], returns: "i32" },
+    mincore: { args: ["u64", "u64", "ptr"], returns: "i32" },
     madvise: { args: ["u64", "u64", "i32"], returns: "i32" },
     getpagesize: { args: [], returns: "i32" },
     flock: { args: ["i32", "i32"], returns: "i32" },
@@ -79,6 +87,20 @@ export function openLibc(): Libc {
       const address = symbols.dlsym(handle, cString(name));
       symbols.dlclose(handle);
       return address ?? undefined;
+    },
+    shareInMemory(descriptor, bytes, stepBytes) {
+      const start = BigInt(symbols.mmap(null, bytes, PROT_READ, MAP_SHARED, descriptor, 0));
+      if (start === MAP_FAILED) return undefined;
+      const page = new Uint8Array(1);
+      let [asked, there] = [0, 0];
+      for (let at = 0; at < bytes; at += stepBytes) {
+        if (symbols.mincore(start + BigInt(at), 1, page) !== 0) break;
+        asked += 1;
+        // The lowest bit says so, and the others are reserved.
+        there += (page[0] ?? 0) & 1;
+      }
+      symbols.munmap(start, bytes);
+      return asked === 0 ? undefined : there / asked;
     },
     releasePages(start, bytes) {
       symbols.madvise(start, bytes, MADV_DONTNEED);

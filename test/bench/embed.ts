@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { builtExecutable } from "../support/executable.ts";
 import { testModelsDir } from "../support/service.ts";
-import { repositoryRoot } from "../support/source-files.ts";
 import { createPhotos, photoSize } from "./photo.ts";
 import { referenceShapes, startReference } from "./reference.ts";
 import { findingRow, findingsHead } from "./report.ts";
@@ -30,6 +30,7 @@ interface Seen {
 
 /** Files a second of `imagesvc embed`, from before its start to after its end, over bare onnxruntime. */
 export async function* embed({ rounds }: EmbedOptions): AsyncGenerator<string> {
+  const executable = await builtExecutable();
   const folder = await mkdtemp(join(tmpdir(), "imagesvc-bench-embed-"));
   try {
     const photos = join(folder, "photos");
@@ -42,14 +43,14 @@ export async function* embed({ rounds }: EmbedOptions): AsyncGenerator<string> {
       for (const [index, command] of orders.entries()) {
         const before = await ratesOf([one, many]);
         const scratch = join(folder, `round-${round}-${index}`);
-        const embedded = await embedFolder(command, photos, scratch);
+        const embedded = await embedFolder([executable, ...command.split(" ")], photos, scratch);
         const after = await ratesOf([one, many]);
         // The command runs for long: the reference is what the machine gives before and after it.
         const bare = before.map((rate, at) => (rate + (after[at] ?? Number.NaN)) / 2);
         seen[index]?.push({ embedded, bare });
       }
     }
-    yield `bun src/main.ts embed over ${files} files (${photoSize.width}×${photoSize.height} JPEG), in their order and as they come, nothing cached, ${rounds} times each in turn: median (least to most)`;
+    yield `the executable's embed over ${files} files (${photoSize.width}×${photoSize.height} JPEG), in their order and as they come, nothing cached, ${rounds} times each in turn: median (least to most)`;
     yield* findingsHead;
     for (const [index, runs] of seen.entries()) {
       const embedded = runs.map((run) => run.embedded);
@@ -103,27 +104,24 @@ function fasterOf(runs: readonly Seen[]): readonly number[] {
  * @throws Error when it fails, or has not one record for each file.
  */
 async function embedFolder(
-  command: (typeof orders)[number],
+  command: readonly string[],
   photos: string,
   folder: string,
 ): Promise<number> {
   const out = join(folder, "vectors.jsonl");
   await mkdir(folder);
   const startedAt = performance.now();
-  const child = Bun.spawn(
-    [process.execPath, "src/main.ts", ...command.split(" "), photos, "--out", out],
-    {
-      cwd: repositoryRoot,
-      env: {
-        CLIP_WEIGHTS: "synthetic",
-        MODELS_DIR: testModelsDir,
-        DOWNLOADS_DIR: join(folder, "downloads"),
-        CACHE_DIR: join(folder, "cache"),
-      },
-      stdio: ["ignore", "ignore", Bun.file(join(folder, "log"))],
-      timeout: deadlineMs,
+  const child = Bun.spawn([...command, photos, "--out", out], {
+    cwd: folder,
+    env: {
+      CLIP_WEIGHTS: "synthetic",
+      MODELS_DIR: testModelsDir,
+      DOWNLOADS_DIR: join(folder, "downloads"),
+      CACHE_DIR: join(folder, "cache"),
     },
-  );
+    stdio: ["ignore", "ignore", Bun.file(join(folder, "log"))],
+    timeout: deadlineMs,
+  });
   const code = await child.exited;
   const tookS = (performance.now() - startedAt) / 1000;
   if (code !== 0)

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { builtExecutable } from "../support/executable.ts";
 import { testModelsDir } from "../support/service.ts";
 import { repositoryRoot } from "../support/source-files.ts";
 import { findingRow, findingsHead } from "./report.ts";
@@ -17,10 +18,9 @@ interface StartTimes {
 
 /** How soon the executable listens and is ready, beside the time that the same file needs to say its version. */
 export async function* start(): AsyncGenerator<string> {
+  const executable = await builtExecutable();
   const folder = await mkdtemp(join(tmpdir(), "imagesvc-bench-start-"));
-  const executable = join(folder, "imagesvc");
   try {
-    await exited(Bun.spawn([process.execPath, "src/native/build.ts", executable], quietly));
     const floor: number[] = [];
     const warm: StartTimes[] = [];
     // The first run of each brings the file into memory.

@@ -19,6 +19,7 @@ import { modelFilesIn } from "../../src/models/prepared.ts";
 import { prepareModel } from "../../workers/prepare-model.ts";
 import { createSession, createTextSession } from "../../workers/session.ts";
 import { leftOut } from "../support/left-out.ts";
+import { canForget, forgetFile, shareInMemory } from "../support/page-cache.ts";
 import { mountSmallDisk } from "../support/small-disk.ts";
 import { smallModel } from "../support/small-model.ts";
 import { temporaryFolder, tinyClip, tinyTensors } from "../support/tiny-clip.ts";
@@ -249,3 +250,12 @@ async function unpackedIn(folder: string): Promise<string> {
   await rm(await preparePacked(folder), { recursive: true });
   return folder;
 }
+
+test.if(canForget)("a start reads the packed image tower where it is not in memory", async () => {
+  await using folder = await temporaryFolder();
+  const tower = `${modelFilesIn(await preparePacked(folder.path)).imageTower}.data`;
+  await forgetFile(tower);
+  expect(await shareInMemory(tower)).toBe(0);
+  await preparePacked(folder.path);
+  expect(await shareInMemory(tower)).toBe(1);
+});
