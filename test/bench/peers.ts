@@ -62,7 +62,7 @@ export async function* peers({ rounds }: PeersOptions): AsyncGenerator<string> {
       return { server, byClients, resident, cosine: cosines[index] ?? Number.NaN };
     }),
   );
-  yield `uploads of a ${photoSize.width}×${photoSize.height} JPEG (${nextPhoto().length >> 10} KiB), no two alike, ${rounds} rounds of ${roundMs / 1000} s with each server and number of clients in turn, after ${compileMs / 1000} s of load on each; images/s: median (least to most); all with the service's synthetic weights in float32`;
+  yield `uploads of a ${photoSize.width}×${photoSize.height} JPEG (${nextPhoto().length >> 10} KiB), no two alike, ${rounds} rounds of ${roundMs / 1000} s with each server and number of clients in turn, after ${(compileMs.new + compileMs.known) / 1000} s of load on each; images/s: median (least to most); all with the service's synthetic weights in float32`;
   yield* tableHead([
     "server",
     ...clientCounts.map((count) => `images/s, ${count} ${count === 1 ? "client" : "clients"}`),
