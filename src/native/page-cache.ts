@@ -9,9 +9,9 @@ const enough = 0.9;
 
 /**
  * Reads a file that is about to be mapped, unless it is in the page cache already. Read from its beginning to its end,
- * it comes in pieces of up to 2 MiB (large folios); by the faults of a mapping it comes in pages of 4 KiB, one of which
- * after the other is mapped and unmapped by every session from then on, until the file leaves the memory again. With
- * fp32 weights that is a tenth of a second of each start, and more of the first after the host's.
+ * it comes in pieces of up to 2 MiB (large folios); by the faults of a mapping, in pages of 4 KiB, each of which every
+ * session maps and unmaps by itself from then on, until the file leaves the memory. With fp32 weights that is a tenth
+ * of a second of each start, and two of the first after the host's.
  *
  * @param goOn called before each piece; what it throws ends the reading, and is thrown.
  * @throws Error of the file system.

@@ -5,9 +5,9 @@ import { findingRow, findingsHead } from "./report.ts";
 import { startService } from "./server.ts";
 import { highest, median, ratios, withRange } from "./statistics.ts";
 
-const rounds = 5;
+const rounds = 7;
 const batch = 8;
-const referenceMs = 3000;
+const referenceMs = 2000;
 const loadMs = 6000;
 const wanted = 0.92;
 
