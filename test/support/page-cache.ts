@@ -6,10 +6,11 @@ import { cachedShare } from "../../src/native/page-cache.ts";
 
 /** `POSIX_FADV_DONTNEED` of posix_fadvise(2). */
 const dontNeed = 4;
-const tmpfs = 0x01021994;
+/** `f_type` of statfs(2) of ext2 to ext4, XFS, Btrfs and overlayfs. */
+const onDisks = [0xef53, 0x58465342, 0x9123683e, 0x794c7630];
 
-/** Whether what lies in temporary folders is on a disk: a tmpfs has nothing but memory. */
-export const canForget = (await statfs(tmpdir())).type !== tmpfs;
+/** Whether what lies in temporary folders can leave the memory: a tmpfs has nothing else. */
+export const canForget = onDisks.includes((await statfs(tmpdir())).type);
 
 /** Has the kernel forget a file, once it is on the disk. */
 export async function forgetFile(path: string): Promise<void> {
