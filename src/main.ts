@@ -20,6 +20,7 @@ import { createProgress } from "./cli/progress.ts";
 import { runSearch } from "./cli/search.ts";
 import { runSystemd } from "./cli/systemd.ts";
 import { versionText } from "./cli/version.ts";
+import { writeAll } from "./cli/whole-output.ts";
 import { composeCore, composeMemory, type Surroundings } from "./compose-core.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { codeOf, messageOf } from "./errors.ts";
@@ -63,6 +64,9 @@ async function answer(request: Request, environment: Environment): Promise<numbe
       return await run(request.invocation, environment);
   }
 }
+
+/** Its descriptor. */
+const stdout = 1;
 
 /** What a command gives to the parts that it composes. */
 type Given = Pick<Surroundings, "onWorkerLost">;
@@ -230,10 +234,10 @@ function wrongSettings(faults: readonly string[]): number {
   return 2;
 }
 
-/** `process.stdout` loses what a slow reader has not taken when the process exits; this waits for it. */
+/** Waits until all of it was taken. */
 async function print(text: string | Uint8Array): Promise<void> {
   try {
-    await Bun.write(Bun.stdout, text);
+    await writeAll(stdout, typeof text === "string" ? Buffer.from(text) : text);
   } catch (cause) {
     if (codeOf(cause) === "EPIPE") throw cause;
     throw new Error(`stdout cannot be written (${codeOf(cause)}): free space where it leads`, {

@@ -20,7 +20,6 @@ import {
 } from "../src/models/packed.ts";
 import { type ModelFiles, modelFilesIn, type TowerFiles } from "../src/models/prepared.ts";
 import { trimHeap } from "../src/native/heap.ts";
-import { bringIntoPageCache } from "../src/native/page-cache.ts";
 import { syncFolder } from "../src/native/sync-folder.ts";
 import { type GoOn, lockModel } from "./model-lock.ts";
 import { packImageTower, packTextTower } from "./pack-tower.ts";
@@ -57,10 +56,7 @@ export async function obtainPacked(
   try {
     const folder = await packedFolder(unpacked.towers, host ?? (await thisPackingHost()));
     const packed = packedFilesOf(unpacked.towers, folder);
-    if (await isReady(folder, goOn)) {
-      await bringIntoPageCache(`${packed.imageTower}.data`, goOn);
-      return { packed };
-    }
+    if (await isReady(folder, goOn)) return { packed };
     await using _lock = await lockModel(unpacked.folder, goOn);
     // Whoever had the lock may have done it.
     const isMade = (await packedState(folder)) === "complete";

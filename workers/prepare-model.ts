@@ -27,6 +27,7 @@ import {
 } from "../src/models/prepared-check.ts";
 import { accessFile, parseSafetensors } from "../src/models/safetensors.ts";
 import { seededTensors } from "../src/models/seeded-tensors.ts";
+import { bringIntoPageCache } from "../src/native/page-cache.ts";
 import { type GoOn, lockModel } from "./model-lock.ts";
 import { obtainPacked, type PackedFiles } from "./packed-towers.ts";
 import { checkExport } from "./published-export.ts";
@@ -38,7 +39,8 @@ type TensorOrigin = Exclude<TowerSource, { kind: "onnx" }>;
 
 /**
  * Makes a model ready to run: its towers, and the same packed for this host. What is unchanged since it was made
- * is not read; what looks changed is hashed, and made anew where it is not what was made.
+ * is not checked again; what looks changed is hashed, and made anew where it is not what was made. The packed image
+ * tower is brought into memory.
  *
  * @param stop one number: anything but 0 ends the work, between two tensors or two pieces of a file.
  * @param host what is packed for; this one unless told.
@@ -58,11 +60,19 @@ export async function prepareModel(
   if ("unavailable" in made) return made;
   const { textTower } = made;
   if (textTower === undefined) throw new Error("a model without its text tower");
-  if (int8 === undefined) return joined(made, made, textTower);
-  const files = int8FilesOf(folder, int8);
-  const image = await obtainAll(dirname(files.imageTower), from, files, goOn, host);
+  const files = int8 && int8FilesOf(folder, int8);
+  const image = files ? await obtainAll(dirname(files.imageTower), from, files, goOn, host) : made;
   if ("unavailable" in image) return image;
-  return joined(image, made, textTower);
+  const all = joined(image, made, textTower);
+  if (all.packed !== undefined) await bringNear(all.packed.imageTower, goOn);
+  return all;
+}
+
+/** Whatever keeps the weights from being read now, a session maps them all the same. */
+async function bringNear(packedTower: string, goOn: GoOn): Promise<void> {
+  await bringIntoPageCache(`${packedTower}.data`, goOn).catch((error: unknown) => {
+    if (codeOf(error) === "") throw error;
+  });
 }
 
 /** Towers that were made ready, and the same packed. */
@@ -70,7 +80,7 @@ type Obtained = PackedFiles & { readonly packed?: PackedFiles; readonly warning?
 type Lack = Extract<WrittenModel, { unavailable: string }>;
 
 /** One's image tower and the other's text tower. */
-function joined(image: Obtained, text: Obtained, textTower: string): WrittenModel {
+function joined(image: Obtained, text: Obtained, textTower: string): Exclude<WrittenModel, Lack> {
   const { imageTower } = image;
   const packedText = text.packed?.textTower;
   const warning = [...new Set([text.warning, image.warning])].filter(Boolean).join(" ");

@@ -55,6 +55,10 @@ export async function openEmbedOutput(
   const closing = opened.move();
   const format = journal === undefined ? toLine : toJournalLine;
   let { model } = earlier ?? {};
+  const refusalOf = (now: string) => {
+    model ??= now;
+    return path === undefined ? undefined : otherModel(path, model, now);
+  };
   let hasBegun = false;
   return {
     earlier,
@@ -64,23 +68,19 @@ export async function openEmbedOutput(
       hasBegun = true;
     },
     write: async (outcomes) => {
-      const lines = new Map<LineOutput, Uint8Array[]>([
-        [records, []],
-        [failures, []],
-      ]);
-      try {
-        for (const outcome of outcomes) {
-          if ("failed" in outcome) lines.get(failures)?.push(toFailedLine(outcome.failed));
-          else {
-            model ??= outcome.embedded.model;
-            if (path !== undefined) refuseOtherModel(path, model, outcome.embedded.model);
-            lines.get(records)?.push(format(outcome.embedded));
-          }
+      const lines: DirectedLine[] = [];
+      let refusal: OutputError | undefined;
+      for (const outcome of outcomes) {
+        if ("failed" in outcome) lines.push({ to: failures, line: toFailedLine(outcome.failed) });
+        else {
+          refusal = refusalOf(outcome.embedded.model);
+          if (refusal !== undefined) break;
+          lines.push({ to: records, line: format(outcome.embedded) });
         }
-      } finally {
-        // Also what came before one that is refused.
-        for (const [to, own] of lines) if (own.length > 0) await to.write(Buffer.concat(own));
       }
+      await writeTogether(lines);
+      // What came before it is kept.
+      if (refusal !== undefined) throw refusal;
     },
     finish: async (isComplete) => {
       if (journal === undefined || out === undefined || !hasBegun) return;
@@ -93,6 +93,21 @@ export async function openEmbedOutput(
     },
     [Symbol.asyncDispose]: () => closing.disposeAsync(),
   };
+}
+
+/** A line, and where it goes. */
+interface DirectedLine {
+  readonly to: LineOutput;
+  readonly line: Uint8Array;
+}
+
+/** Writes lines in their order, with one write of each output. @throws OutputError of one, once all were tried. */
+async function writeTogether(lines: readonly DirectedLine[]): Promise<void> {
+  const byOutput = Map.groupBy(lines, ({ to }) => to);
+  const written = await Promise.allSettled(
+    [...byOutput].map(([to, own]) => to.write(Buffer.concat(own.map(({ line }) => line)))),
+  );
+  for (const one of written) if (one.status === "rejected") throw one.reason;
 }
 
 /** A journal has vectors alone: what failed is printed, unless it has a file of its own. */
@@ -116,9 +131,9 @@ async function refuseWithoutJournal(path: string, journal: string): Promise<void
 const anew = "name another file, or leave out --resume to write it anew";
 
 /** Vectors of two models in one file would be of no use. */
-function refuseOtherModel(path: string, model: string, now: string): void {
-  if (model === now) return;
-  throw new OutputError(`${path} has vectors of ${model}, and these are of ${now}: ${anew}`);
+function otherModel(path: string, model: string, now: string): OutputError | undefined {
+  if (model === now) return undefined;
+  return new OutputError(`${path} has vectors of ${model}, and these are of ${now}: ${anew}`);
 }
 
 function refuseOtherLength(path: string, { normalize }: EmbedPlan, isNormalized: boolean): void {

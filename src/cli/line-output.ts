@@ -1,4 +1,4 @@
-/** Where a command's records go: stdout or a file, one line each, never half a line. */
+/** Where a command's records go: stdout or a file, in whole lines. */
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { codeOf, messageOf } from "../errors.ts";
@@ -8,8 +8,8 @@ import { tryLock } from "../native/file-lock.ts";
 export interface LineOutput extends AsyncDisposable {
   /** Empties a file that has something in it, unless it is gone on with. @throws OutputError when that fails. */
   begin(): Promise<void>;
-  /** @param line with its line break. @throws OutputError when it cannot be written whole. */
-  write(line: Uint8Array): Promise<void>;
+  /** @param lines with their line breaks. @throws OutputError when they cannot be written whole. */
+  write(lines: Uint8Array): Promise<void>;
 }
 
 /** A failure of a file; the message is for the user. */
@@ -18,7 +18,7 @@ export class OutputError extends Error {
 }
 
 /** Lines on stdout; `print` says by itself why it fails. */
-export function printLines(print: (line: Uint8Array) => Promise<void>): LineOutput {
+export function printLines(print: (lines: Uint8Array) => Promise<void>): LineOutput {
   return {
     begin: async () => {},
     write: print,
@@ -50,7 +50,7 @@ export async function openLines(path: string, goesOn = false): Promise<LineOutpu
         // A pipe or a device has no length.
         if (!goesOn && (await file.stat()).isFile()) await file.truncate();
       }),
-    write: (line) => inWords(path, () => file.appendFile(line)),
+    write: (lines) => inWords(path, () => file.appendFile(lines)),
     [Symbol.asyncDispose]: () => inWords(path, () => file.close()),
   };
 }

@@ -51,6 +51,7 @@ export async function withLoadedModel(
   const lost = new AbortController();
   const stop = AbortSignal.any([call.interrupted, lost.signal]);
   const parts = compose({ onWorkerLost: (cause) => lost.abort(cause) });
+  let opened: Promise<void> | undefined;
   try {
     const { clip, embedder } = parts;
     const id = model ?? clip.id;
@@ -61,7 +62,7 @@ export async function withLoadedModel(
       return 2;
     }
     // Its thread starts while onnxruntime and the weights are read.
-    const opened = parts.memory?.open();
+    opened = parts.memory?.open();
     if (backend.id === clip.id) {
       await unlessAborted(clip.load({ keepsTrying: false, signal: stop }), stop);
     }
@@ -80,6 +81,7 @@ export async function withLoadedModel(
   } finally {
     // Work that cannot be cut short, such as writing a model, must not keep the user waiting for long.
     await inTime(parts.batcher.close(), limits.drainTimeoutMs, "workers are busy").catch(() => {});
+    await opened?.catch(() => {});
     await parts.memory?.close();
   }
 }

@@ -34,8 +34,8 @@ export interface Libc extends Disposable {
   /** @returns where a function of a loaded library begins, or undefined where there is none. */
   addressIn(soname: string, name: string): Pointer | bigint | undefined;
   /**
-   * Which share of a file is in memory, by one page out of every `stepBytes`, some whole pages; undefined where the
-   * kernel does not say. Of a file that the user neither owns nor may write to it says that all is (mincore(2)).
+   * Which share of a file is in memory, by the first page of every `stepBytes`, a multiple of the page size; undefined
+   * where the kernel does not say. Of a file that the user neither owns nor may write to it says that all is (mincore(2)).
    */
   shareInMemory(descriptor: number, bytes: number, stepBytes: number): number | undefined;
   /** Gives pages back: reading them again takes them from their file. `start` is a page's. */

@@ -5,13 +5,14 @@ import { openLibc } from "./libc.ts";
 /** What is read at a time, in bytes. */
 const pieceBytes = 4 * 1024 * 1024;
 /** Share of a file that is in memory, from which it is not read. */
-const enough = 0.9;
+const enoughShare = 0.9;
 
 /**
  * Reads a file that is about to be mapped, unless it is in the page cache already. Read from its beginning to its end,
- * it comes in pieces of up to 2 MiB (large folios); by the faults of a mapping, in pages of 4 KiB, each of which every
- * session maps and unmaps by itself from then on, until the file leaves the memory. With fp32 weights that is a tenth
- * of a second of each start, and two of the first after the host's.
+ * it comes in pieces of up to 2 MiB where the file system has large folios (ext4 since Linux 6.16, XFS since 5.18); by the
+ * faults of a mapping, in pages of 4 KiB, each of which every session maps and unmaps by itself from then on, until
+ * the file leaves the memory. With fp32 weights on ext4 that is a tenth of a second of each start, and two of the first
+ * after the host's.
  *
  * @param goOn called before each piece; what it throws ends the reading, and is thrown.
  * @throws Error of the file system.
@@ -21,7 +22,7 @@ export async function bringIntoPageCache(path: string, goOn: () => void = () => 
   const file = await open(path, "r");
   try {
     const { size } = await file.stat();
-    if (cachedShare(file.fd, size) >= enough) return;
+    if (cachedShare(file.fd, size) >= enoughShare) return;
     const piece = new Uint8Array(Math.min(pieceBytes, size));
     let bytesRead: number;
     do {

@@ -150,7 +150,10 @@ async function collectPart(
     stream.on("data", (chunk: Uint8Array) => void chunks.push(chunk));
     stream.once("end", resolve).on("error", reject).once("close", resolve);
   });
-  const bytes = adjoin(chunks);
+  const [first, ...more] = chunks;
+  // Of what was parsed at once, a part is one view.
+  const isOne = first?.buffer instanceof ArrayBuffer && more.length === 0;
+  const bytes = isOne ? new Uint8Array(first.buffer, first.byteOffset, first.length) : join(chunks);
   if (bytes.length > maxFileBytes) throw tooLong("image", maxFileBytes);
   return { image: { kind: "memory", bytes }, sizeBytes: bytes.length };
 }
@@ -175,18 +178,6 @@ async function storePart(
   }
   if (spool === undefined) return { image: { kind: "memory", bytes: join(chunks) }, sizeBytes };
   return { image: { kind: "file", path: spool.path }, sizeBytes };
-}
-
-/** Chunks that follow one another in the same memory, as one array that can be transferred with it; else a copy. */
-function adjoin(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const [{ buffer, byteOffset } = new Uint8Array()] = chunks;
-  let end = byteOffset;
-  for (const chunk of chunks) {
-    if (chunk.buffer !== buffer || chunk.byteOffset !== end) return join(chunks);
-    end += chunk.length;
-  }
-  if (!(buffer instanceof ArrayBuffer)) return join(chunks);
-  return new Uint8Array(buffer, byteOffset, end - byteOffset);
 }
 
 /** One array with a buffer of its own, so that it can be transferred. */

@@ -37,12 +37,12 @@ export interface Observed extends Speed {
 
 /**
  * How long a process is under load before it is measured, with pictures that are new and then with some that it may
- * know. Until then its code is being compiled, once and for all: that of the workers by the former, and by the latter,
- * where they take no inference and are a hundred times as many, that of the main thread. Otherwise it would take five
- * minutes, and 0.2 ms an image meanwhile.
+ * know. Until then its code is being compiled, once and for all: that of the service's workers by the former, and by
+ * the latter, which it answers without inference, so that they are a hundred times as many, that of its main thread.
+ * That would take five minutes otherwise, and 0.2 ms an image meanwhile.
  */
 export const compileMs = { new: 20_000, known: 5000 } as const;
-/** Pictures of which the known ones are. */
+/** How many pictures are known. */
 const knownPhotos = 16;
 
 export interface LoadOptions {

@@ -182,6 +182,29 @@ test("the journal goes when all is done, and stays for the next time with --resu
   expect(await linesOf(join(folder.path, "few.ids.jsonl"))).toHaveLength(2);
 });
 
+test("records come whole through a pipe that is read late", async () => {
+  const texts = join(folder.path, "long.txt");
+  // So long that what is done together does not fit into a pipe.
+  const lines = Array.from({ length: 200 }, (_, index) => `${index} ${"word ".repeat(800)}`);
+  await Bun.write(texts, lines.join("\n"));
+  const piped = [
+    "bash",
+    "-c",
+    '"$@" | (sleep 1; cat)',
+    "bash",
+    ...program,
+    "embed",
+    "--text",
+    texts,
+  ];
+  const child = Bun.spawn(piped, { env: settings, stdout: "pipe", stderr: "ignore" });
+  const text = (await child.stdout.text()).trimEnd();
+  const records: readonly Line[] = text.split("\n").map((line) => JSON.parse(line));
+  expect(records.map(({ source }) => source)).toEqual(
+    lines.map((_, index) => `${texts}:${index + 1}`),
+  );
+});
+
 test("vectors of another kind do not come into the same file", async () => {
   const out = join(folder.path, "kinds.jsonl");
   const [picture, other] = [join(pictures, "1.jpg"), join(pictures, "2.jpg")];

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { symlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Outcome } from "../../src/cli/embed-outcome.ts";
 import { openEmbedOutput } from "../../src/cli/embed-output.ts";
@@ -52,5 +53,29 @@ test("what came before a vector of another model is kept", async () => {
   const writing = output.write([embedded("a"), embedded("b", "two"), embedded("c")]);
   await expect(writing).rejects.toThrow("has vectors of one, and these are of two");
   expect(await sources()).toEqual(["a"]);
+  await output[Symbol.asyncDispose]();
+});
+
+test("what comes together is printed at once", async () => {
+  const printed: string[] = [];
+  const print = async (bytes: string | Uint8Array) =>
+    void printed.push(Buffer.from(bytes).toString());
+  const plan = readEmbedPlan({ operands: ["."], options: new Map() });
+  if ("fault" in plan) throw new Error(plan.fault);
+  const output = await openEmbedOutput({ print, tell: () => {} }, plan);
+  await output.write([embedded("a"), failed("b"), embedded("c")]);
+  expect(printed.map((text) => text.trimEnd().split("\n").length)).toEqual([3]);
+});
+
+test("a file that cannot be written keeps nothing from the other", async () => {
+  await using folder = await temporaryFolder();
+  const [out, errors] = [join(folder.path, "full.jsonl"), join(folder.path, "errors.jsonl")];
+  await symlink("/dev/full", out);
+  const options = new Map(Object.entries({ out, errors }));
+  const plan = readEmbedPlan({ operands: ["."], options });
+  if ("fault" in plan) throw new Error(plan.fault);
+  const output = await openEmbedOutput({ print: async () => {}, tell: () => {} }, plan);
+  await expect(output.write([embedded("a"), failed("b")])).rejects.toThrow("ENOSPC");
+  expect(await sourcesIn(errors)).toEqual(["b"]);
   await output[Symbol.asyncDispose]();
 });

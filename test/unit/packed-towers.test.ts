@@ -259,3 +259,17 @@ test.if(canForget)("a start reads the packed image tower where it is not in memo
   await preparePacked(folder.path);
   expect(await shareInMemory(tower)).toBe(1);
 });
+
+test.if(canForget)(
+  "a start in int8 leaves the image tower in fp32 alone, which nobody runs",
+  async () => {
+    await using folder = await temporaryFolder();
+    const model = { folder: folder.path, from, int8: "int8" } as const;
+    await prepareModel(model);
+    const [packed = ""] = await packedNames(folder.path);
+    const unused = `${modelFilesIn(join(folder.path, packed)).imageTower}.data`;
+    await forgetFile(unused);
+    expect(await prepareModel(model)).toHaveProperty("packed");
+    expect(await shareInMemory(unused)).toBe(0);
+  },
+);
