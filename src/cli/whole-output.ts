@@ -7,11 +7,12 @@ import { codeOf } from "../errors.ts";
 const fullPipeMs = 5;
 
 /**
- * Writes all of some bytes, however slowly they are read. A pipe takes what it has room for. `Bun.write` begins anew
- * then (Bun 1.4.5), once the pipe does not block, to which it is set for whoever shares it as soon as
- * `process.stdout` or `process.stderr` is touched; and `process.stdout` loses what was not read when the process ends.
+ * Writes all of some bytes, however slowly they are read. A pipe that does not block takes what it has room for, and a
+ * pipe is set so for all who share it as soon as `process.stdout` or `process.stderr` is touched. `Bun.write` of Bun 1.4.5
+ * then begins anew; `process.stdout` loses what was not read when the process ends.
  *
  * @throws Error of the file system, with its `code`: `EPIPE` where nobody reads any more.
+ * @see https://github.com/oven-sh/bun/pull/35953
  */
 export async function writeAll(descriptor: number, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length; ) {
