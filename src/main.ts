@@ -65,9 +65,6 @@ async function answer(request: Request, environment: Environment): Promise<numbe
   }
 }
 
-/** Its descriptor. */
-const stdout = 1;
-
 /** What a command gives to the parts that it composes. */
 type Given = Pick<Surroundings, "onWorkerLost">;
 
@@ -233,6 +230,9 @@ function wrongSettings(faults: readonly string[]): number {
   for (const fault of faults) tell(`imagesvc: ${fault}`);
   return 2;
 }
+
+/** A descriptor, for `process.stdout` opens a stream as soon as it is touched. */
+const stdout = 1;
 
 /** Waits until all of it was taken. */
 async function print(text: string | Uint8Array): Promise<void> {

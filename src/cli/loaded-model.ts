@@ -51,7 +51,6 @@ export async function withLoadedModel(
   const lost = new AbortController();
   const stop = AbortSignal.any([call.interrupted, lost.signal]);
   const parts = compose({ onWorkerLost: (cause) => lost.abort(cause) });
-  let opened: Promise<void> | undefined;
   try {
     const { clip, embedder } = parts;
     const id = model ?? clip.id;
@@ -62,7 +61,9 @@ export async function withLoadedModel(
       return 2;
     }
     // Its thread starts while onnxruntime and the weights are read.
-    opened = parts.memory?.open();
+    const opened = parts.memory?.open();
+    // What fails first is told of.
+    opened?.catch(() => {});
     if (backend.id === clip.id) {
       await unlessAborted(clip.load({ keepsTrying: false, signal: stop }), stop);
     }
@@ -81,7 +82,6 @@ export async function withLoadedModel(
   } finally {
     // Work that cannot be cut short, such as writing a model, must not keep the user waiting for long.
     await inTime(parts.batcher.close(), limits.drainTimeoutMs, "workers are busy").catch(() => {});
-    await opened?.catch(() => {});
     await parts.memory?.close();
   }
 }
