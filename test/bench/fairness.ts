@@ -4,7 +4,7 @@ import { startService } from "./server.ts";
 import { median, withRange, withTail } from "./statistics.ts";
 import { mustSucceed, timingOf, upload } from "./upload.ts";
 
-const rounds = 3;
+const rounds = 5;
 const manyCount = 256;
 /** Images of a full batch. */
 const batchSize = 8;
