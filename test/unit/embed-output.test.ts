@@ -14,12 +14,18 @@ const failed = (source: string): Outcome => ({
   failed: { source, error: { code: "not-found", detail: "It is not there." } },
 });
 
+async function open(
+  options: Readonly<Record<string, string>>,
+  print: Parameters<typeof openEmbedOutput>[0]["print"] = async () => {},
+) {
+  const plan = readEmbedPlan({ operands: ["."], options: new Map(Object.entries(options)) });
+  if ("fault" in plan) throw new Error(plan.fault);
+  return await openEmbedOutput({ print, tell: () => {} }, plan);
+}
+
 async function openIn(folder: string, options: Readonly<Record<string, string>> = {}) {
   const out = join(folder, "vectors.jsonl");
-  const given = new Map(Object.entries({ out, ...options }));
-  const plan = readEmbedPlan({ operands: ["."], options: given });
-  if ("fault" in plan) throw new Error(plan.fault);
-  const output = await openEmbedOutput({ print: async () => {}, tell: () => {} }, plan);
+  const output = await open({ out, ...options });
   await output.begin();
   return { output, sources: () => sourcesIn(out) };
 }
@@ -60,9 +66,7 @@ test("what comes together is printed at once", async () => {
   const printed: string[] = [];
   const print = async (bytes: string | Uint8Array) =>
     void printed.push(Buffer.from(bytes).toString());
-  const plan = readEmbedPlan({ operands: ["."], options: new Map() });
-  if ("fault" in plan) throw new Error(plan.fault);
-  const output = await openEmbedOutput({ print, tell: () => {} }, plan);
+  const output = await open({}, print);
   await output.write([embedded("a"), failed("b"), embedded("c")]);
   expect(printed.map((text) => text.trimEnd().split("\n").length)).toEqual([3]);
 });
@@ -71,10 +75,7 @@ test("a file that cannot be written keeps nothing from the other", async () => {
   await using folder = await temporaryFolder();
   const [out, errors] = [join(folder.path, "full.jsonl"), join(folder.path, "errors.jsonl")];
   await symlink("/dev/full", out);
-  const options = new Map(Object.entries({ out, errors }));
-  const plan = readEmbedPlan({ operands: ["."], options });
-  if ("fault" in plan) throw new Error(plan.fault);
-  const output = await openEmbedOutput({ print: async () => {}, tell: () => {} }, plan);
+  const output = await open({ out, errors });
   await expect(output.write([embedded("a"), failed("b")])).rejects.toThrow("ENOSPC");
   expect(await sourcesIn(errors)).toEqual(["b"]);
   await output[Symbol.asyncDispose]();
